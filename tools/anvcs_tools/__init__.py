@@ -1,0 +1,1 @@
+"""What a person or a script runs: the ``ai-vcs`` command, checks and benchmarks."""
