@@ -108,7 +108,7 @@ class RoomConfig:
         high=64 * MIB,
     )
     max_share_size: int = _setting(
-        256 * MIB,
+        64 * MIB,
         Kind.SIZE,
         "A new file above this size stays in its view until it is committed.",
         low=MIB,
@@ -122,7 +122,7 @@ class RoomConfig:
         high=60_000,
     )
     wip_interval_s: int = _setting(
-        300,
+        60,
         Kind.INTEGER,
         "How often, in seconds, uncommitted work is saved at refs/anvcs/wip/<stream>. 0: only at unmount.",
         high=86_400,
