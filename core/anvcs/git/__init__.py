@@ -1,0 +1,1 @@
+"""Git, through pygit2 and the git program; the only package that imports pygit2."""
