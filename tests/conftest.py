@@ -6,6 +6,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ("support.fixtures", "support.places")
+
+# What a mount takes varies with the machine: no deadlines, and the checks for slowness are off.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+settings.register_profile("fast", _PATIENT, max_examples=20, derandomize=True)
+settings.register_profile("ci", _PATIENT, max_examples=100, derandomize=True)
+settings.register_profile("deep", _PATIENT, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @cache
@@ -20,13 +30,30 @@ def why_no_fuse() -> str | None:
     return None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow (minutes)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_out_slow(config, items)
     reason = why_no_fuse()
     if reason is None:
         return
     for item in items:
         if item.get_closest_marker("fuse"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the slow tests, visibly in the summary, unless the command line speaks of them."""
+    # A test named by its id (``file.py::name``) is wanted, whatever its marks.
+    named = any("::" in argument for argument in config.args)
+    if named or config.getoption("--slow") or "slow" in config.getoption("-m"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,173 @@
+"""Fixtures: repositories, mounted views, and a native twin to compare with."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from anvcs_tools.bench.views import MountedView, ai_vcs
+from support.programs import git
+from support.repositories import copy_repository, make_repository
+from support.trees import assert_same_tree
+from support.watchdog import Watchdog
+
+T = TypeVar("T")
+FILES = 3050
+_LIMIT = 120.0
+_SLOW_LIMIT = 900.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_umask() -> None:
+    """The modes that tests compare with are those of umask 022."""
+    os.umask(0o022)
+
+
+@pytest.fixture(scope="session")
+def watchdog() -> Iterator[Watchdog]:
+    """A process that kills the servers of mounts which hang."""
+    dog = Watchdog()
+    yield dog
+    dog.close()
+
+
+@pytest.fixture(autouse=True)
+def _deadline(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Free a test whose mount hangs, instead of hanging with it."""
+    if request.node.get_closest_marker("fuse") is None:
+        yield
+        return
+    dog: Watchdog = request.getfixturevalue("watchdog")
+    dog.say("arm", _SLOW_LIMIT if request.node.get_closest_marker("slow") else _LIMIT)
+    yield
+    dog.say("disarm")
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bare repository that others are copied from; never mounted or changed itself."""
+    return make_repository(tmp_path_factory.mktemp("sample") / "sample.git", FILES)
+
+
+@pytest.fixture
+def repository(sample: Path, tmp_path: Path) -> Path:
+    """A bare repository of more than 3,000 files that a test may change."""
+    return copy_repository(sample, tmp_path / "repository.git")
+
+
+@dataclass(slots=True)
+class Mounts:
+    """Mounts views and unmounts them all, whatever happened; the log must tell of no fault."""
+
+    dog: Watchdog
+    views: list[MountedView] = field(default_factory=list)
+    expect_faults: bool = False
+
+    def __call__(self, repository: Path, path: Path, *options: str, init: bool = True, **env: str) -> MountedView:
+        """Mount *repository* at *path*; on branch ``main`` unless the options name a stream."""
+        if init:
+            ai_vcs("init", repository)
+        if not {"--stream", "--new-stream"} & set(options):
+            options = ("--stream", "main", *options)
+        view = MountedView(repository, path, options, env, on_mount=self._watch)
+        self.views.append(view)
+        return view.mount()
+
+    def _watch(self, view: MountedView) -> None:
+        self.dog.say("watch", view.pid, view.path)
+
+    def release(self) -> list[str]:
+        """Unmount everything; the lines of the logs that tell of faults."""
+        faults = [line for view in self.views for line in faults_in_log(view)]
+        for view in self.views:
+            pid = view.pid
+            view.release()
+            self.dog.say("forget", pid)
+        return [] if self.expect_faults else faults
+
+
+def faults_in_log(view: MountedView) -> list[str]:
+    """Lines of the logs of this store that no healthy view writes, with what follows them."""
+    faults = []
+    for log in view.store.glob("views/*/log"):
+        lines = log.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines):
+            if "Traceback" in line or "ERROR" in line or "CRITICAL" in line:
+                faults.append("\n".join(lines[number : number + 25]))
+    return faults
+
+
+def _managed(watchdog: Watchdog) -> Iterator[Mounts]:
+    mounts = Mounts(watchdog)
+    try:
+        yield mounts
+    finally:
+        faults = mounts.release()
+    assert not faults, "the view's log tells of faults:\n" + "\n".join(faults[:3])
+
+
+@pytest.fixture
+def mounted(watchdog: Watchdog) -> Iterator[Mounts]:
+    """A function that mounts a repository; everything is unmounted after the test."""
+    yield from _managed(watchdog)
+
+
+@pytest.fixture(scope="module")
+def module_mounted(watchdog: Watchdog) -> Iterator[Mounts]:
+    """As ``mounted``, for views that the tests of one module share."""
+    yield from _managed(watchdog)
+
+
+@dataclass(slots=True)
+class Twins:
+    """A view and a native worktree of the same commit, in separate repositories."""
+
+    view: MountedView
+    native: Path
+
+    def same(self, action: Callable[[Path], T]) -> T:
+        """Do the same at both places; the results must be equal."""
+        expected = action(self.native)
+        found = action(self.view.path)
+        assert found == expected
+        return found
+
+    def compare(self, below: str = "", *, times: bool = False) -> None:
+        """Fail unless both trees (or the directories *below*) are the same."""
+        assert_same_tree(self.native / below, self.view.path / below, times=times)
+
+    def compare_status(self) -> str:
+        """Git must tell the same about both, and by either of the view's roads."""
+        told = self.same(lambda top: git("status", "--porcelain=v2", "--branch", cwd=top))
+        assert told == git("-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch", cwd=self.view.path)
+        return told
+
+
+def make_twins(sample: Path, where: Path, mounts: Mounts, *options: str) -> Twins:
+    """Mount one copy of the sample, check the other out natively."""
+    plain = copy_repository(sample, where / "native.git")
+    git("worktree", "add", "-q", str(where / "native"), "main", cwd=plain)
+    view = mounts(copy_repository(sample, where / "view.git"), where / "view", *options)
+    return Twins(view, where / "native")
+
+
+@pytest.fixture
+def twins(sample: Path, tmp_path: Path, mounted: Mounts) -> Twins:
+    """A view and its native twin, for tests that change history."""
+    return make_twins(sample, tmp_path, mounted)
+
+
+@pytest.fixture(scope="module")
+def shared_twins(sample: Path, tmp_path_factory: pytest.TempPathFactory, module_mounted: Mounts) -> Twins:
+    """A view and its native twin that the tests of one module share; each works in a folder of its own."""
+    return make_twins(sample, tmp_path_factory.mktemp("twins"), module_mounted)
+
+
+@pytest.fixture
+def python() -> str:
+    """The running interpreter."""
+    return sys.executable
