@@ -165,7 +165,7 @@ class Views:
         if process is not None:
             return ViewInfo(spec, ViewState.MOUNTED if mounted else ViewState.STARTING, process)
         # Another view may be served at the same place meanwhile: then this one isn't what is stale.
-        if mounted and mount is not None and mount.source == source_name(spec.name):
+        if mounted and mount is not None and mount.source == source_name(spec):
             return ViewInfo(spec, ViewState.STALE, None)
         return ViewInfo(spec, ViewState.UNMOUNTED, None)
 
@@ -240,9 +240,17 @@ class Views:
         return name
 
 
-def source_name(view: str) -> str:
-    """What the table of mounts shows as the source of a view."""
-    return f"anvcs:{view}"
+def source_name(spec: ViewSpec) -> str:
+    """What the table of mounts shows as the source of a view: its folder, so that `of_source` finds it again."""
+    return str(spec.folder)
+
+
+def of_source(source: str) -> ViewSpec | None:
+    """The view that a mount's source names, whichever repository it belongs to; None when it is gone."""
+    folder = Path(source)
+    if not (folder / "view.json").is_file():
+        return None
+    return Views(Store(folder.parents[2])).load(folder.name)
 
 
 def _encoded(spec: ViewSpec) -> bytes:

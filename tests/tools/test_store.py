@@ -11,7 +11,16 @@ import pytest
 from anvcs import mounts, store
 from anvcs.mounts import Mount, real_directory
 from anvcs.store import NetworkFileSystem, Store, StoreMissing, StoreVersionUnknown
-from anvcs.views import NoSuchView, Process, ViewDescriptionDamaged, ViewNameInvalid, Views, ViewState, source_name
+from anvcs.views import (
+    NoSuchView,
+    Process,
+    ViewDescriptionDamaged,
+    ViewNameInvalid,
+    Views,
+    ViewState,
+    of_source,
+    source_name,
+)
 
 
 @pytest.fixture
@@ -94,7 +103,9 @@ def test_a_view_is_recorded_and_read_back(views):
     assert spec.folder == views.load("ann").common_dir / "anvcs" / "views" / "ann"
     changed = views.update("ann", stream="other")
     assert views.load("ann") == changed
+    assert of_source(source_name(spec)) == changed
     views.remove("ann")
+    assert of_source(source_name(spec)) is None
     with pytest.raises(NoSuchView):
         views.load("ann")
 
@@ -132,7 +143,7 @@ def test_states(views, monkeypatch):
     assert views.info(spec).state is ViewState.UNMOUNTED
     views.claim(spec.name)
     assert views.info(spec).state is ViewState.STARTING
-    table[spec.mountpoint] = Mount(spec.mountpoint, "fuse.anvcsfs", source_name(spec.name))
+    table[spec.mountpoint] = Mount(spec.mountpoint, "fuse.anvcsfs", source_name(spec))
     assert views.info(spec).state is ViewState.MOUNTED
     assert views.info(spec).process.pid == os.getpid()
     views.release(spec.name)

@@ -1,0 +1,49 @@
+"""The ``ai-vcs`` command.
+
+Data goes to standard output, messages to standard error, and how it went into the exit
+code (`anvcs_tools.exit_codes`).  A command's own module is imported when it is called:
+``ai-vcs --help`` must not wait for libraries that it doesn't need.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from anvcs.errors import AnvcsError
+from anvcs_tools.cli.parser import build_parser
+from anvcs_tools.exit_codes import BROKEN_PIPE, FAILED, INTERRUPTED, exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    module, _, name = arguments.handler.partition(":")
+    try:
+        code: int = getattr(import_module(module), name)(arguments)
+        sys.stdout.flush()  # here, where a closed pipe still has its own answer
+    except AnvcsError as error:
+        return _told(error, exit_code(error), as_json=getattr(arguments, "json", False))
+    except BrokenPipeError:  # `ai-vcs log | head`
+        _silence_stdout()
+        return BROKEN_PIPE
+    except OSError as error:
+        return _told(error, FAILED, as_json=getattr(arguments, "json", False))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+def _told(error: Exception, code: int, *, as_json: bool) -> int:
+    from anvcs_tools.cli.output import print_error
+
+    print_error(error, code, as_json=as_json)
+    return code
+
+
+def _silence_stdout() -> None:
+    import os
+
+    # Python flushes standard output once more at exit and would complain about the same pipe.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

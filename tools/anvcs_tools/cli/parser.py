@@ -1,0 +1,232 @@
+"""Which commands there are and what they take.  Nothing heavy is imported here.
+
+The reference page and the shell completions are made from this parser.
+"""
+
+import argparse
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_Subparsers = Any  # argparse has no public name for what add_subparsers returns
+
+
+class _Version(argparse.Action):
+    """Look the version up only when somebody asks: reading package metadata takes 20 ms."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            found = version("anvcs")
+        except PackageNotFoundError:  # run from a source tree that isn't installed
+            found = "unknown version"
+        parser.exit(message=f"ai-vcs {found}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="ai-vcs",
+        description="A Git repository as a file system that many agents edit at once.",
+        epilog="Start with: ai-vcs init, then ai-vcs mount DIR.  Each command explains itself: ai-vcs COMMAND --help",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.set_defaults(handler="anvcs_tools.cli.welcome:welcome")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    _add_setting_up(commands)
+    _add_views(commands)
+    _add_work(commands)
+    _add_history(commands)
+    _add_sharing(commands)
+    _add_care(commands)
+    return parser
+
+
+def _command(commands: _Subparsers, name: str, handler: str, summary: str, examples: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples.strip().splitlines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(handler=f"anvcs_tools.cli.{handler}")
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def _quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing when all goes well")
+
+
+def _in_repository(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-C", "--repo", metavar="DIR", default=".", help="repository or view to work on (default: here)"
+    )
+
+
+def _stream(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--stream", metavar="S", help=f"{what} (default: the view's, or the repository's HEAD branch)")
+
+
+def _add_setting_up(commands: _Subparsers) -> None:
+    init = _command(
+        commands, "init", "setting_up:init", "prepare a Git repository for views",
+        "ai-vcs init\nai-vcs init ~/src/project --config",
+    )  # fmt: skip
+    init.add_argument("path", nargs="?", default=".", metavar="PATH", help="the repository (default: here)")
+    init.add_argument("--config", action="store_true", help="also write a commented ai-vcs.config.yaml")
+    _quiet(init)
+    _json(init)
+    deinit = _command(
+        commands, "deinit", "setting_up:deinit", "leave a plain Git repository behind",
+        "ai-vcs deinit ~/src/project",
+    )  # fmt: skip
+    deinit.add_argument("path", nargs="?", default=".", metavar="PATH", help="the repository (default: here)")
+    _json(deinit)
+    config = _command(
+        commands, "config", "setting_up:config", "check or show ai-vcs.config.yaml",
+        "ai-vcs config check\nai-vcs config check other.yaml --json\nai-vcs config template > ai-vcs.config.yaml",
+    )  # fmt: skip
+    config.add_argument("action", choices=("check", "template"), help="check the file, or print a commented one")
+    config.add_argument("file", nargs="?", metavar="FILE", help="the file (default: the repository's)")
+    _in_repository(config)
+    _json(config)
+    completion = _command(
+        commands, "completion", "setting_up:completion", "print a completion script for a shell",
+        "ai-vcs completion bash > ~/.local/share/bash-completion/completions/ai-vcs\n"
+        'ai-vcs completion zsh > "${fpath[1]}/_ai-vcs"',
+    )  # fmt: skip
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
+
+
+def _add_views(commands: _Subparsers) -> None:
+    mount = _command(
+        commands, "mount", "views:mount", "mount a view of a repository at a directory",
+        "ai-vcs mount ~/views/ann --agent ann --model m-1\n"
+        "ai-vcs mount ~/src/project ~/views/fix --new-stream fix --from v1.2\n"
+        "ai-vcs mount ~/src/project ~/views/look --stream main --read-only -o allow_other",
+    )  # fmt: skip
+    mount.add_argument("repo", nargs="?", default=".", metavar="REPO", help="the repository (default: here)")
+    mount.add_argument("dir", metavar="DIR", help="an empty directory, made if it is missing")
+    which = mount.add_mutually_exclusive_group()
+    _stream(which, "the branch to show")  # type: ignore[arg-type]  # a group adds arguments as a parser does
+    which.add_argument("--new-stream", metavar="S", help="make this branch and show it")
+    mount.add_argument("--from", dest="start", metavar="REV", help="where the new stream starts (default: HEAD)")
+    mount.add_argument("--agent", metavar="NAME", help="who writes here (default: from the configuration)")
+    mount.add_argument("--model", metavar="M", help="the model behind the agent")
+    mount.add_argument("--name", metavar="VIEW", help="name of the view (default: from the agent or DIR)")
+    mount.add_argument("--foreground", action="store_true", help="serve until unmounted instead of returning")
+    mount.add_argument("--read-only", action="store_true", help="refuse every change")
+    mount.add_argument(
+        "-o", dest="options", action="append", default=[], metavar="OPTS",
+        help="comma-separated: allow_other, default_permissions, ro, agent=NAME, stream=S, ...",
+    )  # fmt: skip
+    _quiet(mount)
+    _json(mount)
+    umount = _command(commands, "umount", "views:umount", "unmount a view and wait until it has ended",
+                      "ai-vcs umount ~/views/ann")  # fmt: skip
+    umount.add_argument("dir", metavar="DIR", help="where the view is mounted")
+    umount.add_argument("--lazy", action="store_true", help="detach at once; it ends when nothing uses it any more")
+    _quiet(umount)
+    _json(umount)
+    views = _command(commands, "views", "views:views", "list the views of a repository",
+                     "ai-vcs views\nai-vcs views --json | jq -r '.views[].mountpoint'")  # fmt: skip
+    views.add_argument("repo", nargs="?", default=".", metavar="REPO", help="the repository (default: here)")
+    _json(views)
+
+
+def _add_work(commands: _Subparsers) -> None:
+    status = _command(commands, "status", "work:status", "show what is not committed yet",
+                      "ai-vcs status\nai-vcs status -C ~/src/project --stream main --json")  # fmt: skip
+    _in_repository(status)
+    _stream(status, "whose uncommitted work")
+    _json(status)
+    add = _command(commands, "add", "work:add", "choose what the next commit takes (without a choice: everything)",
+                   "ai-vcs add src/parser.py docs\nai-vcs add --clear")  # fmt: skip
+    add.add_argument("paths", nargs="*", metavar="PATH", help="files, or directories with all that is in them")
+    add.add_argument("--clear", action="store_true", help="forget the choice")
+    _in_repository(add)
+    _stream(add, "whose next commit")
+    _json(add)
+    commit = _command(
+        commands, "commit", "work:commit", "commit the stream's uncommitted work",
+        'ai-vcs commit -m "feat: add parser"\n'
+        'ai-vcs commit -m "fix: typo" README.md --prompt "fix the typo" --model m-1 --tests-passed\n'
+        "git diff --stat | ai-vcs commit -F -",
+    )  # fmt: skip
+    _add_commit_options(commit)
+
+
+def _add_commit_options(commit: argparse.ArgumentParser) -> None:
+    message = commit.add_mutually_exclusive_group(required=True)
+    message.add_argument("-m", "--message", action="append", metavar="TEXT", help="the message; more are paragraphs")
+    message.add_argument("-F", "--file", metavar="FILE", help="read the message from FILE, - is standard input")
+    commit.add_argument("paths", nargs="*", metavar="PATH", help="take only these (default: what `add` chose, or all)")
+    commit.add_argument("--agent", metavar="NAME", help="author, instead of the view's agent")
+    commit.add_argument("--model", metavar="M", help="model, instead of the view's")
+    commit.add_argument("--prompt", metavar="TEXT", help="what was asked for")
+    tests = commit.add_mutually_exclusive_group()
+    tests.add_argument("--tests-passed", action="store_true", default=None, help="record that the tests passed")
+    tests.add_argument("--tests-failed", action="store_false", dest="tests_passed", help="record that they failed")
+    commit.add_argument("--test-report", metavar="FILE", help="record this report")
+    commit.add_argument("--coverage", type=float, metavar="PERCENT", help="record the test coverage")
+    commit.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="record a fact (repeatable)")
+    commit.add_argument(
+        "--trailer", action="append", default=[], metavar="KEY=VALUE", help="add a trailer (repeatable)"
+    )
+    commit.add_argument("--allow-empty", action="store_true", help="commit even if nothing changed")
+    commit.add_argument("-n", "--no-verify", action="store_true", help="skip the pre-commit and commit-msg hooks")
+    _in_repository(commit)
+    _stream(commit, "what to commit")
+    _json(commit)
+
+
+def _add_history(commands: _Subparsers) -> None:
+    log = _command(commands, "log", "history:log", "list commits with who made them and how",
+                   "ai-vcs log -n 5\nai-vcs log v1.0 --json")  # fmt: skip
+    log.add_argument("revision", nargs="?", metavar="REV", help="where to start (default: the stream)")
+    log.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)")
+    _in_repository(log)
+    _json(log)
+    graph = _command(commands, "graph", "history:graph", "draw the commits of all streams",
+                     "ai-vcs graph\nai-vcs graph -n 200 --json")  # fmt: skip
+    graph.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="at most so many (default: 50)")
+    _in_repository(graph)
+    _json(graph)
+    show = _command(commands, "show", "history:show", "show a commit, its metadata and what it changed",
+                    "ai-vcs show\nai-vcs show 1a2b3c4 --json")  # fmt: skip
+    show.add_argument("revision", nargs="?", metavar="REV", help="the commit (default: the stream's last)")
+    _in_repository(show)
+    _json(show)
+
+
+def _add_sharing(commands: _Subparsers) -> None:
+    for name, summary in (
+        ("push", "send the stream and its metadata to a remote"),
+        ("pull", "get the stream and its metadata from a remote, and merge"),
+    ):
+        parser = _command(commands, name, f"sharing:{name}", summary,
+                          f"ai-vcs {name}\nai-vcs {name} origin --stream main --json")  # fmt: skip
+        parser.add_argument("remote", nargs="?", metavar="REMOTE", help="the remote (default: the branch's, or origin)")
+        _in_repository(parser)
+        _stream(parser, "which stream")
+        _json(parser)
+
+
+def _add_care(commands: _Subparsers) -> None:
+    recover = _command(
+        commands, "recover", "care:recover", "save uncommitted work as ordinary commits that plain Git can read",
+        "ai-vcs recover\nai-vcs recover --stream main --branch rescued",
+    )  # fmt: skip
+    recover.add_argument("--branch", metavar="NAME", help="also make a branch of the saved commit")
+    _in_repository(recover)
+    _stream(recover, "only this stream")
+    _json(recover)
+    fsck = _command(commands, "fsck", "care:fsck", "check the store for damage", "ai-vcs fsck\nai-vcs fsck --repair")
+    fsck.add_argument("--repair", action="store_true", help="keep everything that is good and drop what is not")
+    _in_repository(fsck)
+    _json(fsck)

@@ -1,0 +1,192 @@
+"""``mount``, ``umount`` and ``views``."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anvcs.mounts import real_directory
+from anvcs_tools.cli.output import print_json, print_table, say
+from anvcs_tools.mounting.options import MountOptions, parse_options
+from anvcs_tools.mounting.places import check_fuse, check_place, stale_view
+
+if TYPE_CHECKING:
+    from anvcs.repository import Repository
+    from anvcs.views import ViewInfo, ViewSpec
+    from anvcs_tools.mounting.serving import Server
+
+
+def mount(arguments: argparse.Namespace) -> int:
+    """Mount a view; returns when it answers, or when it ends with ``--foreground``."""
+    options = parse_options(arguments.options)
+    place = real_directory(Path(arguments.dir))
+    check_fuse(allow_other=options.flags.get("allow_other", False))
+    if arguments.foreground:
+        return _serve_here(arguments, options, place)
+    from anvcs_tools.mounting.serving import Server
+
+    # First of all: the child imports its libraries while we look at the repository.
+    server = Server.start()
+    try:
+        spec = _mount_with(server, arguments, options, place)
+    except BaseException:
+        server.cancel()
+        raise
+    if arguments.json:
+        print_json(_mounted(spec, server.pid))
+    elif not arguments.quiet:
+        _tell_what_to_try(spec)
+    return 0
+
+
+def _mount_with(server: "Server", arguments: argparse.Namespace, options: MountOptions, place: Path) -> "ViewSpec":
+    from anvcs.repository import Repository
+
+    repository = Repository.open(Path(arguments.repo))
+    with repository.views.lock():
+        spec = _prepare(repository, arguments, options, place)
+        try:
+            server.serve(spec)
+        except BaseException:
+            _clear_stale(place)  # it may have died after the kernel had mounted
+            raise
+    place.stat()  # the mount answers
+    return spec
+
+
+def _serve_here(arguments: argparse.Namespace, options: MountOptions, place: Path) -> int:
+    from anvcs.repository import Repository
+    from anvcs_tools.mounting.serving import serve_here
+
+    repository = Repository.open(Path(arguments.repo))
+    with repository.views.lock():
+        spec = _prepare(repository, arguments, options, place)
+        # The lock ends here: it can't be held for as long as the view lives.
+        repository.views.claim(spec.name)
+    return serve_here(spec)
+
+
+def _prepare(repository: "Repository", arguments: argparse.Namespace, options: MountOptions, place: Path) -> "ViewSpec":
+    """Check the place and find or make the view that belongs there."""
+    _clear_stale(place)
+    check_place(place, repository.own_trees)
+    config = repository.config()
+    for warning in config.warnings:
+        say(f"warning: {warning}")
+    given = options.values
+    flags = {"allow_other": config.mount.allow_other, "default_permissions": config.mount.default_permissions}
+    flags |= {"xattr": config.mount.xattr} | options.flags
+    if flags["allow_other"]:
+        check_fuse(allow_other=True)
+    known = repository.view_for(place, arguments.name or given.get("name", ""))
+    stream = _stream(repository, arguments, options, known)
+    old_agent, old_model = (known.agent, known.model) if known else ("", "")
+    fields: dict[str, Any] = {
+        "mountpoint": place,
+        "stream": stream,
+        "agent": arguments.agent or given.get("agent", "") or old_agent or config.agent.name,
+        "model": arguments.model or given.get("model", "") or old_model or config.agent.model,
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "read_only": arguments.read_only or options.read_only,
+        "options": flags,
+    }
+    if known:
+        return repository.views.update(known.name, **fields)
+    return repository.views.create(name=arguments.name or given.get("name", ""), **fields)
+
+
+def _stream(
+    repository: "Repository", arguments: argparse.Namespace, options: MountOptions, known: "ViewSpec | None"
+) -> str:
+    given = options.values
+    new = arguments.new_stream or given.get("new_stream")
+    if new:
+        repository.create_stream(new, arguments.start or given.get("from", ""))
+        return str(new)
+    # A view that is mounted again shows what it showed, also after a `git switch` inside it.
+    named = arguments.stream or given.get("stream") or (known.stream if known else "")
+    return repository.check_stream(named or repository.default_stream)
+
+
+def _clear_stale(place: Path) -> None:
+    if stale_view(place) is not None:
+        from anvcs_tools.mounting.unmounting import detach
+
+        detach(place)
+        say(f"the view at {place} had lost its process: its mount is cleared away")
+
+
+def _mounted(spec: "ViewSpec", pid: int) -> dict[str, Any]:
+    return {
+        "view": spec.name,
+        "mountpoint": str(spec.mountpoint),
+        "stream": spec.stream,
+        "agent": spec.agent,
+        "model": spec.model,
+        "read_only": spec.read_only,
+        "pid": pid,
+    }
+
+
+def _tell_what_to_try(spec: "ViewSpec") -> None:
+    say(f"{spec.mountpoint} is the stream {spec.stream} (view {spec.name}). To try next:")
+    say(f"  cd {spec.mountpoint}")
+    say("  ls .anvcs .anvcs/refs/heads          every branch and commit is a directory")
+    say('  ai-vcs status; ai-vcs commit -m "what I did"')
+    say("  git status; git log                  Git works as ever")
+    say(f"  ai-vcs umount {spec.mountpoint}")
+
+
+def umount(arguments: argparse.Namespace) -> int:
+    """Unmount and wait until everything is on disk."""
+    from anvcs_tools.mounting.unmounting import unmount
+
+    place = real_directory(Path(arguments.dir))
+    spec = unmount(place, lazy=arguments.lazy)
+    if arguments.json:
+        print_json({"view": spec.name if spec else None, "mountpoint": str(place)})
+    elif not arguments.quiet:
+        say(f"{place} is unmounted")
+    return 0
+
+
+def views(arguments: argparse.Namespace) -> int:
+    """List the views."""
+    from anvcs.repository import Repository
+
+    repository = Repository.open(Path(arguments.repo))
+    infos = repository.views.list()
+    changed: dict[str, int | None] = {}
+    for info in infos:
+        if info.spec.stream not in changed:
+            changed[info.spec.stream] = repository.changed_count(info.spec.stream)
+    if arguments.json:
+        print_json({"views": [_described(info, changed[info.spec.stream]) for info in infos]})
+    elif infos:
+        head = ("VIEW", "STREAM", "AGENT", "PID", "STATE", "CHANGED", "WHERE")
+        print_table(head, (_row(info, changed[info.spec.stream]) for info in infos))
+    else:
+        say("no views yet; `ai-vcs mount DIR` makes one")
+    return 0
+
+
+def _described(info: "ViewInfo", changed: int | None) -> dict[str, Any]:
+    return {
+        "view": info.spec.name,
+        "mountpoint": str(info.spec.mountpoint),
+        "stream": info.spec.stream,
+        "agent": info.spec.agent,
+        "model": info.spec.model,
+        "read_only": info.spec.read_only,
+        "pid": info.process.pid if info.process else None,
+        "state": info.state.value,
+        "changed": changed,
+    }
+
+
+def _row(info: "ViewInfo", changed: int | None) -> tuple[object, ...]:
+    pid = info.process.pid if info.process else "-"
+    count = "?" if changed is None else changed
+    spec = info.spec
+    return (spec.name, spec.stream, spec.agent or "-", pid, info.state.value, count, spec.mountpoint)
