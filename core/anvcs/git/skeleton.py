@@ -220,7 +220,10 @@ class Skeleton:
                 place.unlink()
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+            # By rename: a helper may be reading the file now.
+            fresh = place.with_name(".gitattributes.new")
+            fresh.write_bytes(data)
+            fresh.rename(place)
 
     def _expire(self) -> None:
         self._asked.clear()
