@@ -1,0 +1,1 @@
+"""Live rooms: op log, documents, tree; the only package that imports pycrdt."""

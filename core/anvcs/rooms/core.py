@@ -1,0 +1,277 @@
+"""What the parts of a room share, and the transaction that every change runs in."""
+
+import secrets
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from anvcs.model.ids import FileId, Oid, Seq, base_file_id
+from anvcs.model.room import Author, Content, Entry, Moved
+from anvcs.model.tree import GITLINK, Leaf
+from anvcs.rooms.basetree import Base
+from anvcs.rooms.diffing import Hunks
+from anvcs.rooms.draft import Draft, note_shown
+from anvcs.rooms.objects import ObjectFiles
+from anvcs.rooms.oplog import Op, OpLog
+from anvcs.rooms.texts import Documents
+from anvcs.rooms.tree import TreeState
+
+
+class Settings(NamedTuple):
+    """What the opener of a room decides."""
+
+    author: Author
+    text_limit: int
+    hunks: Hunks
+
+
+class Core:
+    """One process's window on one room: the log, the state after op ``seq``, and the base."""
+
+    def __init__(
+        self, log: OpLog, base: Base, objects: ObjectFiles, settings: Settings, budget: int
+    ) -> None:
+        self.log = log
+        self.base = base
+        self.objects = objects
+        self.settings = settings
+        self.docs = Documents(log, budget)
+        self.state = TreeState(())
+        self.seq = Seq(0)
+        self.missed: list[Moved] = []
+        """What other processes did and `Room.catch_up` has not told yet."""
+        self.reload()
+
+    @property
+    def file(self) -> Path:
+        """The room's file."""
+        return self.log.file
+
+    def reload(self) -> None:
+        """Read everything from disk again."""
+        while True:
+            seq = self.log.last_seq()
+            entries = list(self.log.entries())
+            if self.log.last_seq() == seq:  # nobody appended between the two reads
+                break
+        self.state = TreeState(entries)
+        self.seq = seq
+        self.base.move(self.log.base_at(seq))
+        self.docs.forget_all()
+
+    def catch_up(self) -> None:
+        """Take in what other processes appended."""
+        if self.log.last_seq() != self.seq:
+            for op in self.log.ops(self.seq):
+                self._absorb(op)
+
+    def compact(self, budget: int | None) -> None:
+        """Write document snapshots where that is worth it, and shrink what is in memory."""
+        if not self.log.read_only and self.docs.needs_snapshots():
+            self.log.begin()
+            try:
+                self.catch_up()
+                self.docs.write_snapshots()
+                self.log.commit()
+            except BaseException:
+                self.log.rollback()
+                raise
+        self.docs.shrink(budget)
+
+    def change(self, path: bytes, author: Author | None = None) -> "Change":
+        """A transaction whose record is about *path*."""
+        return Change(self, path, author or self.settings.author)
+
+    # --- what is shown
+
+    def visible_leaf(self, path: bytes) -> Leaf | None:
+        """What the base shows at *path*, unless the room hides or covers it."""
+        if path in self.state.by_base or path in self.state.by_path:
+            return None
+        leaf = self.base.leaf(path)
+        if leaf is None or any(
+            (entry := self.state.by_path.get(above)) and not is_dir(entry)
+            for above in _above(path)
+        ):
+            return None
+        return leaf
+
+    def base_shows_below(self, directory: bytes) -> bool:
+        """Whether something of the base is still shown below *directory*."""
+        node = self.state.node(directory)
+        return self.base.has_more_than(directory, node.gone if node else 0)
+
+    def shows_below(self, directory: bytes) -> bool:
+        """Whether *directory* shows anything."""
+        node = self.state.node(directory)
+        return bool(node and node.live) or self.base_shows_below(directory)
+
+    def is_shown_directory(self, path: bytes) -> bool:
+        """Whether *path* is a directory now, explicit or because of what is below."""
+        return is_dir(self.state.by_path.get(path)) or self.shows_below(path)
+
+    def base_entry(self, path: bytes, leaf: Leaf, commit: Oid | None = None) -> Entry:
+        """The file of the base (or of *commit*) at *path* as an entry that changes nothing yet."""
+        file = self.log.trace(path)
+        if file is None or file in self.state.by_id:
+            file = base_file_id(commit or self.base.commit, path)
+        if file in self.state.by_id:  # the base went away from this commit and came back
+            file = FileId(secrets.token_bytes(16))
+        return self._as_entry(file, path, leaf)
+
+    def _as_entry(self, file: FileId, path: bytes, leaf: Leaf) -> Entry:
+        seq = self.seq
+        return Entry(
+            id=file,
+            path=path,
+            base_path=path,
+            mode=leaf.mode,
+            content=Content.NONE if leaf.mode == GITLINK else Content.GIT,
+            ref=leaf.oid,
+            size=self.base.size(leaf, path),
+            mtime_ns=0,
+            seq=seq,
+            content_seq=seq,
+        )
+
+    def is_clean(self, entry: Entry) -> bool:
+        """Whether *entry* says no more than the base does at its path."""
+        if entry.path is None or entry.path != entry.base_path:
+            return False
+        leaf = self.base.leaf(entry.path)
+        if leaf is None or leaf.mode != entry.mode:
+            return False
+        return self.same_content(entry, leaf)
+
+    def same_content(self, entry: Entry, leaf: Leaf) -> bool:
+        """Whether *entry* shows what *leaf* would show at the same path."""
+        if entry.content in (Content.GIT, Content.NONE):
+            return entry.ref == leaf.oid
+        if leaf.mode == GITLINK:
+            return False
+        path = entry.path or entry.base_path or b""
+        if self.base.size(leaf, path) != entry.size:
+            return False
+        return self.base.shows(leaf, path, self.read(entry))
+
+    def read(self, entry: Entry) -> bytes:
+        """What *entry*, a current one, shows."""
+        if entry.content is Content.TEXT:
+            version = self.docs.head(entry.id, self.seq)
+            text = version.read() if version else b""
+            return to_crlf(text) if entry.ref else text
+        if entry.content is Content.GIT:
+            return self.base.tree.show(entry.ref, entry.base_path or entry.path or b"")  # type: ignore[arg-type]
+        if entry.content is Content.OPAQUE:
+            return self.objects.read(entry.ref)
+        return entry.ref if entry.content is Content.INLINE else b""
+
+    # --- inside
+
+    def _absorb(self, op: Op) -> None:
+        shown: dict[bytes, None] = {}
+        payload = op.payload
+        for entry in payload.puts:
+            note_shown(shown, self.state.put(entry), entry)
+        for drop in payload.drops:
+            note_shown(shown, self.state.drop(drop.id), None)
+        self.docs.absorb(op)
+        if payload.rebased:
+            for change in self.base.tree.diff(self.base.commit, payload.base):
+                shown[change.path] = None
+            self.base.move(payload.base)
+            self.state.forget_overlays()
+        self.seq = op.seq
+        self.missed.append(Moved(seq=op.seq, paths=tuple(shown), base=self.base.commit))
+
+
+class Change:
+    """A transaction: takes the lock, catches up, and records what its draft says.
+
+    When anything fails, the state in memory is again what is on disk.
+    """
+
+    def __init__(self, core: Core, path: bytes, author: Author) -> None:
+        self._core = core
+        self._path = path
+        self._author = author
+        self._draft: Draft | None = None
+        self._base = core.base.commit
+        self.moved = Moved(seq=core.seq, paths=(), base=core.base.commit)
+
+    def __enter__(self) -> Draft:
+        core = self._core
+        core.log.begin()
+        try:
+            core.catch_up()
+        except BaseException:
+            core.log.rollback()
+            raise
+        self._base = core.base.commit
+        self._draft = Draft(core.state, Seq(core.seq + 1), self._path)
+        return self._draft
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        draft, core = self._draft, self._core
+        assert draft is not None  # noqa: S101  # __enter__ succeeded
+        if error is None and draft.is_empty():
+            core.log.rollback()
+            self.moved = Moved(seq=core.seq, paths=(), base=core.base.commit)
+            return
+        try:
+            if error is None:
+                self._record(draft)
+        except BaseException:
+            self._take_back(draft)
+            raise
+        if error is not None:
+            self._take_back(draft)
+
+    def _record(self, draft: Draft) -> None:
+        core, author = self._core, self._author
+        op = Op(
+            draft.seq,
+            time.time_ns(),
+            author.agent,
+            author.model,
+            author.view,
+            draft.kind,
+            draft.file,
+            draft.payload(),
+        )
+        core.log.append(op)
+        core.log.commit()
+        core.seq = draft.seq
+        self.moved = Moved(seq=core.seq, paths=tuple(draft.shown), base=core.base.commit)
+
+    def _take_back(self, draft: Draft) -> None:
+        draft.undo()
+        if draft.rebased:
+            self._core.base.move(self._base)
+            self._core.state.forget_overlays()
+        for file in draft.edited:
+            self._core.docs.forget(file)
+        self._core.log.rollback()
+
+
+def is_dir(entry: Entry | None) -> bool:
+    """Whether *entry* is an explicit directory."""
+    return entry is not None and entry.mode == 0o040000
+
+
+def to_crlf(text: bytes) -> bytes:
+    """*text* with CRLF line ends; those that are so already stay."""
+    if b"\r\n" in text:
+        text = text.replace(b"\r\n", b"\n")
+    return text.replace(b"\n", b"\r\n")
+
+
+def _above(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:end]) for end in range(1, len(parts))]

@@ -1,0 +1,204 @@
+"""When the base moves: somebody committed, or the view reset its branch."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from anvcs.model.ids import Oid
+from anvcs.model.room import Content, Entry
+from anvcs.model.tree import EXECUTABLE, GITLINK, REGULAR, SYMLINK, Leaf, TreeChange
+from anvcs.rooms.core import Core, is_dir
+from anvcs.rooms.draft import Draft
+from anvcs.rooms.saving import Saver
+from anvcs.rooms.tree import ancestors
+
+_BLOBS = (REGULAR, EXECUTABLE)
+
+
+class Rebaser:
+    """Recomputes what counts as changed, in a draft."""
+
+    def __init__(self, core: Core, saver: Saver) -> None:
+        self._core = core
+        self._saver = saver
+
+    def move(self, draft: Draft, new: Oid | None, *, keep: bool) -> None:
+        """Stand on *new*; with *keep*, what is shown stays, else it follows."""
+        core = self._core
+        old = core.base.commit
+        if new == old:
+            return
+        # Deletions first: a committed rename frees its file before its new name is looked at.
+        changes = sorted(core.base.tree.diff(old, new), key=lambda change: change.new is not None)
+        draft.kind, draft.rebased, draft.base = "base", True, new
+        core.base.move(new)
+        core.state.forget_overlays()
+        step = self._keep if keep else self._follow
+        for change in changes:
+            draft.shown[change.path] = None
+            step(draft, change, old)
+        self._drop_needless_directories(draft)
+
+    def restore(self, draft: Draft, paths: Iterable[bytes]) -> None:
+        """Give *paths* back what the base has there."""
+        draft.kind = "restore"
+        state = self._core.state
+        for path in paths:
+            entry = state.by_path.get(path)
+            if entry is not None:
+                draft.drop(entry.id)
+                self._uncovered(draft, entry.base_path)
+            hidden = state.by_base.get(path)
+            if hidden is not None and hidden.path is None:
+                draft.drop(hidden.id)
+            elif hidden is not None:
+                draft.change(hidden, base_path=None)
+
+    # --- keep: the same bytes at the same paths
+
+    def _keep(self, draft: Draft, change: TreeChange, old: Oid | None) -> None:
+        core, path = self._core, change.path
+        cover, live = core.state.by_base.get(path), core.state.by_path.get(path)
+        if change.new is None:
+            if cover is not None:
+                self._base_lost(draft, cover)
+            elif live is None and change.old is not None:
+                entry = core.base_entry(path, change.old, old)
+                draft.change(entry, base_path=None)
+        elif live is not None:
+            self._settle(draft, live, change.new)
+        elif cover is None and change.old is not None:
+            draft.change(core.base_entry(path, change.old, old))
+        elif cover is None:
+            self._hide(draft, path)
+
+    def _base_lost(self, draft: Draft, cover: Entry) -> None:
+        """The base has no longer what *cover* covers."""
+        path = cover.base_path
+        if cover.path is None:
+            draft.drop(cover.id)
+            if path is not None:
+                draft.trace(path, cover.id)
+        else:
+            draft.change(cover, base_path=None)
+
+    def _settle(self, draft: Draft, live: Entry, new: Leaf) -> bool:
+        """*live* is where the base now has *new*: it is clean, or it covers that."""
+        core, path = self._core, live.path
+        if path is None:  # live entries have one
+            return False
+        cover = core.state.by_base.get(path)
+        if is_dir(live) or live.mode != new.mode or not core.same_content(live, new):
+            if cover is None:
+                self._cover(draft, live, path)
+            return False
+        draft.drop(live.id)
+        if cover is not None and cover.id != live.id:
+            self._base_lost(draft, cover)
+        if live.base_path != path:
+            self._uncovered(draft, live.base_path, hide=True)
+        return True
+
+    def _cover(self, draft: Draft, live: Entry, path: bytes) -> None:
+        if live.base_path is None and not is_dir(live):
+            draft.change(live, base_path=path)
+        else:
+            self._hide(draft, path)
+
+    def _hide(self, draft: Draft, path: bytes) -> None:
+        """The base's file at *path* is not shown."""
+        leaf = self._core.base.leaf(path)
+        if leaf is not None:
+            draft.change(self._core.base_entry(path, leaf), path=None)
+
+    def _uncovered(self, draft: Draft, path: bytes | None, *, hide: bool = False) -> None:
+        """Nothing covers *path* of the base any more; it comes back unless it can't or must not."""
+        core = self._core
+        if path is None or path in core.state.by_base or core.base.leaf(path) is None:
+            return
+        live, node = core.state.by_path.get(path), core.state.node(path)
+        if live is not None:
+            self._cover(draft, live, path)
+        elif hide or (node is not None and node.live):
+            self._hide(draft, path)
+
+    # --- follow: what the room hasn't touched becomes what was committed
+
+    def _follow(self, draft: Draft, change: TreeChange, old: Oid | None) -> None:
+        core, path = self._core, change.path
+        cover, live = core.state.by_base.get(path), core.state.by_path.get(path)
+        if change.new is None:
+            if cover is not None:
+                self._base_lost(draft, cover)
+            return
+        if change.old is None:
+            self._make_way(draft, path)
+            live = core.state.by_path.get(path)
+        if live is not None and self._settle(draft, live, change.new):
+            return
+        if cover is not None and cover.path is not None and change.old is not None:
+            self._merge(draft, cover, change.old, change.new)
+
+    def _merge(self, draft: Draft, entry: Entry, old: Leaf, new: Leaf) -> None:
+        """*entry* and the base both changed the file that was *old*: keep both."""
+        core = self._core
+        mode = new.mode if entry.mode == old.mode else entry.mode
+        if core.same_content(entry, old):
+            content = Content.NONE if new.mode == GITLINK else Content.GIT
+            size = core.base.size(new, entry.base_path or b"")
+            merged = replace(
+                entry, content=content, ref=new.oid, size=size, content_seq=draft.seq
+            )
+            mode = new.mode if new.mode in (GITLINK, SYMLINK) else mode
+        else:
+            merged = self._merged_text(draft, entry, old, new) or entry
+        if merged is not entry or mode != entry.mode:
+            self._saver.finish(draft, replace(merged, mode=mode, seq=draft.seq))
+
+    def _merged_text(self, draft: Draft, entry: Entry, old: Leaf, new: Leaf) -> Entry | None:
+        """Both changes in one text, or ``None`` where the room's stays and Git keeps the other."""
+        if old.oid == new.oid or entry.content is not Content.TEXT or entry.base_path is None:
+            return None
+        if old.mode not in _BLOBS or new.mode not in _BLOBS:
+            return None
+        show, path = self._core.base.tree.show, entry.base_path
+        draft.file = entry.id
+        return self._saver.merge(draft, entry, show(old.oid, path), show(new.oid, path))
+
+    def _make_way(self, draft: Draft, path: bytes) -> None:
+        """The base has a new file at *path*: a file above it or a directory there steps aside."""
+        state = self._core.state
+        for above in ancestors(path):
+            entry = state.by_path.get(above)
+            if entry is not None and not is_dir(entry):
+                draft.change(entry, path=self._free_name(above))
+        entry, node = state.by_path.get(path), state.node(path)
+        if node is not None and node.live:
+            leaf = self._core.base.leaf(path)
+            if leaf is not None and path not in state.by_base:
+                aside = self._core.base_entry(path, leaf)
+                draft.change(aside, path=self._free_name(path))
+        elif entry is not None and is_dir(entry):
+            draft.drop(entry.id, trace=False)
+
+    def _free_name(self, path: bytes) -> bytes:
+        agent = self._core.settings.author.agent.encode(errors="surrogateescape")
+        name = path + b"~" + agent.replace(b"/", b"_").replace(b"\0", b"_")
+        number = 1
+        free = name
+        while self._taken(free):
+            number += 1
+            free = b"%s~%d" % (name, number)
+        return free
+
+    def _taken(self, path: bytes) -> bool:
+        state = self._core.state
+        return (
+            path in state.by_path or path in state.by_base or self._core.base.find(path) is not None
+        )
+
+    def _drop_needless_directories(self, draft: Draft) -> None:
+        """A directory that the base shows by itself needn't be explicit."""
+        core = self._core
+        for entry in list(core.state.by_path.values()):
+            if is_dir(entry) and entry.path is not None and core.base_shows_below(entry.path):
+                draft.drop(entry.id, trace=False)

@@ -1,0 +1,168 @@
+"""One record of the op log: what it says, and its bytes.
+
+A record tells the *result* of an op: which entries it put, which it dropped, what it
+added to documents.  Reading a log is therefore a fold without any decision in it, so
+that every process and every later version comes to the same state.
+``docs/reference/formats/op-log.md`` is the specification.
+"""
+
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import msgpack
+
+from anvcs.errors import AnvcsError
+from anvcs.model.ids import FileId, Oid, Seq
+from anvcs.model.room import Content, Entry
+
+FORMAT = 1
+"""Version of the payload; the first item of each."""
+
+BYTES_CHANGED = 1
+"""Flag of a history row: the op changed what the file contains."""
+DROPPED = 2
+"""Flag of a history row: the op took the file out of the room."""
+
+
+class MalformedRecord(AnvcsError):
+    """A record's bytes can't be understood."""
+
+
+class DocumentPart(NamedTuple):
+    """What one record adds to one document."""
+
+    id: FileId
+    epoch: int
+    fresh: bool
+    """The document starts here: whatever was before belongs to another epoch."""
+    prelude: tuple[bytes, ...]
+    """CRDT updates that bring the document to what was shown before this op."""
+    client: int
+    """CRDT client id under which this op's author wrote."""
+    updates: tuple[bytes, ...]
+
+
+class Drop(NamedTuple):
+    """An entry that left the room, and where it was last (``None``: nobody will ask)."""
+
+    id: FileId
+    path: bytes | None
+
+
+class Payload(NamedTuple):
+    """All that a record says beyond its row's columns."""
+
+    path: bytes
+    old_path: bytes | None
+    added: int
+    removed: int
+    base: Oid | None
+    """The new base commit; only ``base`` records set it, and ``rebased``."""
+    rebased: bool
+    puts: tuple[Entry, ...]
+    drops: tuple[Drop, ...]
+    docs: tuple[DocumentPart, ...]
+    traces: tuple[tuple[bytes, FileId], ...]
+    """Paths that a file has left: a file that appears there again is that file."""
+
+
+def encode(payload: Payload, seq: Seq) -> bytes:
+    """Bytes of *payload* for record *seq*."""
+    packed: bytes = msgpack.packb(
+        (
+            FORMAT,
+            payload.path,
+            payload.old_path,
+            payload.added,
+            payload.removed,
+            payload.rebased,
+            payload.base,
+            [_entry_row(entry, seq) for entry in payload.puts],
+            payload.drops,
+            payload.docs,
+            payload.traces,
+        )
+    )
+    return packed
+
+
+def decode(data: bytes, seq: Seq) -> Payload:
+    """The payload whose bytes are *data*; raises `MalformedRecord`."""
+    try:
+        items = msgpack.unpackb(data, use_list=False)
+        if items[0] != FORMAT:
+            raise MalformedRecord(f"record {seq} has payload format {items[0]!r}")
+        _, path, old_path, added, removed, rebased, base, puts, drops, docs, traces = items
+        return Payload(
+            path,
+            old_path,
+            added,
+            removed,
+            base,
+            rebased,
+            tuple([_entry(row, seq) for row in puts]),
+            tuple([Drop(*row) for row in drops]),
+            tuple([DocumentPart(*row) for row in docs]),
+            traces,
+        )
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        raise MalformedRecord(f"record {seq} can't be decoded: {error}") from error
+
+
+def row_check(
+    seq: int, time_ns: int, agent: str, model: str, view: str, kind: str, file: bytes, data: bytes
+) -> int:
+    """CRC-32 over all columns of an op's row."""
+    head: bytes = msgpack.packb((seq, time_ns, agent, model, view, kind, file))
+    return crc32(data, crc32(head))
+
+
+def entry_values(entry: Entry) -> tuple[Any, ...]:
+    """*entry* as the columns of the table ``entries``, without its check."""
+    return (
+        entry.id,
+        entry.path,
+        entry.base_path,
+        entry.mode,
+        int(entry.content),
+        entry.ref,
+        entry.size,
+        entry.mtime_ns,
+        entry.seq,
+        entry.content_seq,
+    )
+
+
+def values_check(values: tuple[Any, ...]) -> int:
+    """CRC-32 over the columns of a state table's row."""
+    packed: bytes = msgpack.packb(values)
+    return crc32(packed)
+
+
+_CONTENT = tuple(Content)
+
+
+def entry_from_values(values: tuple[Any, ...]) -> Entry:
+    """The entry whose columns are *values*."""
+    return Entry(
+        id=values[0],
+        path=values[1],
+        base_path=values[2],
+        mode=values[3],
+        content=_CONTENT[values[4]],
+        ref=values[5],
+        size=values[6],
+        mtime_ns=values[7],
+        seq=values[8],
+        content_seq=values[9],
+    )
+
+
+def _entry_row(entry: Entry, seq: Seq) -> tuple[Any, ...]:
+    values = entry_values(entry)
+    # Nil says: this very record changes the bytes.
+    return (*values[:8], None if entry.content_seq == seq else entry.content_seq)
+
+
+def _entry(row: tuple[Any, ...], seq: Seq) -> Entry:
+    return entry_from_values((*row[:8], seq, seq if row[8] is None else row[8]))

@@ -1,0 +1,321 @@
+"""A room: the live state of one stream, as a base commit plus the ops since.
+
+`Room` is one process's window on one room's file.  Use it from one thread at a time;
+any number of processes may have the same file open.  Every writing method is one
+record of the log: it is there completely or not at all.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from anvcs.model.changes import Contribution, Overlay, PathChange
+from anvcs.model.ids import FileId, Oid, Seq
+from anvcs.model.room import Author, Content, Entry, Moved, OpRecord
+from anvcs.model.tree import Leaf
+from anvcs.rooms.basetree import Base, BaseTree
+from anvcs.rooms.core import Change, Core, Settings
+from anvcs.rooms.diffing import Hunks
+from anvcs.rooms.linediff import line_hunks
+from anvcs.rooms.moving import Mover
+from anvcs.rooms.objects import ObjectFiles
+from anvcs.rooms.oplog import OpLog
+from anvcs.rooms.rebasing import Rebaser
+from anvcs.rooms.saving import Attributes, Saver
+from anvcs.rooms.telling import changes, contributors, op_records
+from anvcs.rooms.versions import content_at
+
+TEXT_LIMIT = 4 << 20
+DOCUMENT_BUDGET = 32 << 20
+"""Bytes of documents kept in memory."""
+
+
+class Room:
+    """One process's window on one room."""
+
+    def __init__(self, core: Core, name: str) -> None:
+        self._core = core
+        self._saver = Saver(core)
+        self._mover = Mover(core, self._saver)
+        self._rebaser = Rebaser(core, self._saver)
+        self._emptied = lambda directory: not core.base_shows_below(directory)
+        self.name = name
+        """The file's name without its suffix."""
+
+    @classmethod
+    def open(
+        cls,
+        file: Path,
+        *,
+        tree: BaseTree,
+        objects: Path,
+        author: Author,
+        base: Oid | None = None,
+        text_limit: int = TEXT_LIMIT,
+        read_only: bool = False,
+        hunks: Hunks = line_hunks,
+        budget: int = DOCUMENT_BUDGET,
+    ) -> "Room":
+        """Open the room in *file*; a missing one is created standing on *base*.
+
+        *hunks* finds the lines that differ, *budget* is the memory for documents in bytes.
+        """
+        log = OpLog(file, base, read_only=read_only)
+        try:
+            settings = Settings(author, text_limit, hunks)
+            core = Core(log, Base(tree, None), ObjectFiles(objects), settings, budget)
+        except BaseException:
+            log.close()
+            raise
+        return cls(core, file.stem)
+
+    def close(self) -> None:
+        """Close the file.  What was appended stays; `sync` first for more than that."""
+        self._core.log.close()
+
+    def __enter__(self) -> "Room":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def base(self) -> Oid | None:
+        """The commit that the room stands on; ``None`` before the first one."""
+        return self._core.base.commit
+
+    @property
+    def seq(self) -> Seq:
+        """The last op that this window has taken in."""
+        return self._core.seq
+
+    @property
+    def author(self) -> Author:
+        """Who writes through this window."""
+        return self._core.settings.author
+
+    # --- reading
+
+    def entry(self, path: bytes) -> Entry | None:
+        """The room's own entry at *path*; ``None`` for what is as in the base, or deleted."""
+        return self._core.state.by_path.get(path)
+
+    def entry_of(self, file: FileId) -> Entry | None:
+        """The room's entry with this identity, deleted ones included."""
+        return self._core.state.by_id.get(file)
+
+    def hides(self, path: bytes) -> bool:
+        """Whether the base's file at *path* is deleted, moved away, or covered."""
+        return path in self._core.state.by_base
+
+    def overlay(self, directory: bytes) -> Overlay | None:
+        """What the room lays over *directory*, or ``None``: nothing.  Valid until the next change."""
+        return self._core.state.overlay(directory, self._emptied)
+
+    def changed(self) -> Iterator[Entry]:
+        """Everything that the room has, deletions too (their path is ``None``)."""
+        return iter(list(self._core.state.by_id.values()))
+
+    def changes(self) -> list[PathChange]:
+        """What differs from the base by path, sorted; explicit directories are not told."""
+        return changes(self._core)
+
+    def read(self, entry: Entry) -> bytes:
+        """The bytes of *entry* as the view shows them; of an older one, as they were then."""
+        now = self._core.state.by_id.get(entry.id)
+        if entry.content is Content.TEXT and now and now.content_seq != entry.content_seq:
+            return self.text_at(entry.id, entry.content_seq)
+        return self._core.read(entry)
+
+    def version(self, path: bytes) -> Seq:
+        """The version of the content at *path*, as `write` takes it for its ``base``."""
+        entry = self._core.state.by_path.get(path)
+        return self._core.seq if entry is None else entry.content_seq
+
+    def text_at(self, file: FileId, seq: Seq) -> bytes:
+        """What *file* contained after op *seq*, as it was shown."""
+        entry = self._core.state.by_id.get(file)
+        path = None if entry is None else entry.base_path or entry.path
+        return content_at(self._core, file, seq, path).data
+
+    def object_path(self, entry: Entry) -> Path:
+        """The file in ``objects/`` that holds an opaque entry's value."""
+        return self._core.objects.path(entry.ref)
+
+    def ops(self, after: Seq = Seq(0), limit: int | None = None) -> Iterator[OpRecord]:
+        """What the log tells after op *after*."""
+        return op_records(self._core, after, limit)
+
+    def contributors(self, since: Seq = Seq(0)) -> list[Contribution]:
+        """Who did what is not committed yet, in ops after *since*."""
+        return contributors(self._core, since)
+
+    # --- writing contents
+
+    def write(
+        self,
+        path: bytes,
+        data: bytes,
+        *,
+        base: Seq | None = None,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+        author: Author | None = None,
+    ) -> Moved:
+        """Save *data* as the content of *path*, by who saw version *base* (``None``: the current)."""
+        with (change := self._change(path, author)) as draft:
+            attributes = Attributes(mode, mtime_ns)
+            self._saver.save(draft, path, data, base=base, attributes=attributes)
+        return change.moved
+
+    def write_object(
+        self,
+        path: bytes,
+        sha256: bytes,
+        size: int,
+        *,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+        author: Author | None = None,
+    ) -> Moved:
+        """Give *path* an opaque value that `put_file` or `put_bytes` has stored."""
+        with (change := self._change(path, author)) as draft:
+            value = (Content.OPAQUE, sha256, size)
+            self._saver.put_whole(draft, path, value, Attributes(mode, mtime_ns))
+        return change.moved
+
+    def put_file(self, source: Path, *, move: bool = True) -> tuple[bytes, int]:
+        """Store the file *source* as an object: its SHA-256 and size.  Any thread; not an op."""
+        return self._core.objects.put_file(source, move=move)
+
+    def put_bytes(self, data: bytes) -> bytes:
+        """Store *data* as an object: its SHA-256.  Any thread; not an op."""
+        return self._core.objects.put_bytes(data)
+
+    def create_link(
+        self, path: bytes, target: bytes, mtime_ns: int, *, author: Author | None = None
+    ) -> Moved:
+        """Create the symlink *path*, or point it elsewhere."""
+        with (change := self._change(path, author)) as draft:
+            self._saver.put_link(draft, path, target, mtime_ns)
+        return change.moved
+
+    def put_leaf(
+        self, path: bytes, leaf: Leaf, size: int, mtime_ns: int, *, author: Author | None = None
+    ) -> Moved:
+        """Let *path* show a Git object: a checkout or restore of another version, a submodule."""
+        with (change := self._change(path, author)) as draft:
+            self._saver.put_leaf(draft, path, leaf, size, mtime_ns)
+        return change.moved
+
+    # --- writing the tree
+
+    def remove(
+        self, path: bytes, *, keep_parent: bool = True, author: Author | None = None
+    ) -> Moved:
+        """Delete the file or link at *path*; with *keep_parent* its directory stays, empty."""
+        with (change := self._change(path, author)) as draft:
+            self._mover.remove(draft, path, keep_parent=keep_parent)
+        return change.moved
+
+    def mkdir(self, path: bytes, mtime_ns: int, *, author: Author | None = None) -> Moved:
+        """Create an empty directory, which is shared and never committed."""
+        with (change := self._change(path, author)) as draft:
+            self._mover.mkdir(draft, path, mtime_ns)
+        return change.moved
+
+    def rmdir(self, path: bytes, *, author: Author | None = None) -> Moved:
+        """Remove an empty directory."""
+        with (change := self._change(path, author)) as draft:
+            self._mover.rmdir(draft, path)
+        return change.moved
+
+    def rename(
+        self, old: bytes, new: bytes, *, base: Seq | None = None, author: Author | None = None
+    ) -> Moved:
+        """Move the file at *old* to *new*, over what is there.
+
+        A file that the base lacks, moved over another, is a save of that one by who saw *base*.
+        """
+        with (change := self._change(new, author)) as draft:
+            self._mover.rename(draft, old, new, base)
+        return change.moved
+
+    def rename_tree(
+        self, old_dir: bytes, new_dir: bytes, *, author: Author | None = None
+    ) -> Moved:
+        """Move a directory with all that it shows; the target is missing or empty."""
+        with (change := self._change(new_dir, author)) as draft:
+            self._mover.rename_tree(draft, old_dir, new_dir)
+        return change.moved
+
+    def exchange(self, a: bytes, b: bytes, *, author: Author | None = None) -> Moved:
+        """Let two files or directories change places."""
+        with (change := self._change(b, author)) as draft:
+            self._mover.exchange(draft, a, b)
+        return change.moved
+
+    def set_mode(self, path: bytes, mode: int, *, author: Author | None = None) -> Moved:
+        """Give the file at *path* another Git mode."""
+        with (change := self._change(path, author)) as draft:
+            self._mover.set_mode(draft, path, mode)
+        return change.moved
+
+    def touch(self, path: bytes, mtime_ns: int, *, author: Author | None = None) -> Moved:
+        """Record a modification time; one of an untouched base file is not logged."""
+        if path not in self._core.state.by_path:
+            return Moved(seq=self.seq, paths=(), base=self.base)
+        with (change := self._change(path, author)) as draft:
+            self._mover.touch(draft, path, mtime_ns)
+        return change.moved
+
+    def restore(self, paths: Iterable[bytes], *, author: Author | None = None) -> Moved:
+        """Drop this room's changes of *paths*: they are as in the base again."""
+        with (change := self._change(b"", author)) as draft:
+            self._rebaser.restore(draft, paths)
+        return change.moved
+
+    def move_base(self, new: Oid | None, *, keep: bool, author: Author | None = None) -> Moved:
+        """Stand on another commit.
+
+        With *keep* every path shows what it showed, and only what counts as changed is
+        recomputed.  Without, untouched paths follow and what both changed is merged.
+        The returned paths include all whose bytes, times or modes may look different.
+        """
+        with (change := self._change(b"", author)) as draft:
+            self._rebaser.move(draft, new, keep=keep)
+        return change.moved
+
+    # --- with other processes and the disk
+
+    def catch_up(self) -> list[Moved]:
+        """What other processes appended since the last call, writes of this one in between included."""
+        self._core.catch_up()
+        missed, self._core.missed = self._core.missed, []
+        return missed
+
+    def wait_writable(self, timeout: float = 5) -> None:
+        """Return when nobody is inside an append; for a thread.  Raises `RoomBusy` at the end."""
+        self._core.log.wait_writable(timeout)
+
+    def sync(self) -> None:
+        """Make everything appended so far survive a power loss; for any thread."""
+        # Objects first: a record must not survive without the value that it names.
+        self._core.objects.sync()
+        self._core.log.sync()
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file; for a background thread, now and then."""
+        self._core.log.checkpoint()
+
+    def compact(self, budget: int | None = None) -> None:
+        """Write snapshots of much-edited documents, and keep *budget* bytes of documents in memory."""
+        self._core.compact(budget)
+
+    def _change(self, path: bytes, author: Author | None) -> Change:
+        return self._core.change(path, author)

@@ -1,0 +1,144 @@
+"""The room's documents: a few live in memory, the others are loaded from the log.
+
+A version of a document is named by an op's number.  It can be loaded as it was *after*
+that op, or *before* it, which includes the op's prelude: what was shown when the op's
+author came.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from anvcs.model.ids import FileId, Seq
+from anvcs.rooms.documents import Document
+from anvcs.rooms.oplog import Op, OpLog, Snapshot
+from anvcs.rooms.records import DocumentPart
+
+_UPDATES_BEFORE_SNAPSHOT = 64
+_OVERHEAD = 4096
+
+
+@dataclass(slots=True)
+class Version:
+    """A document at one version; only the live ones are kept and grow."""
+
+    document: Document
+    epoch: int
+    seq: Seq
+    """The last op that is in it."""
+    updates: int = 0
+    """Updates applied since the last snapshot."""
+    text: bytes | None = field(default=None, repr=False)
+    """The document's text, when it is known."""
+
+    def read(self) -> bytes:
+        """The document's text."""
+        if self.text is None:
+            self.text = self.document.text()
+        return self.text
+
+    def take(self, part: DocumentPart, seq: Seq) -> None:
+        """Apply what op *seq* adds."""
+        if part.fresh:
+            self.document, self.updates = Document(), 0
+        self.epoch = part.epoch
+        self.document.apply(part.prelude)
+        self.document.apply(part.updates)
+        self.updates += len(part.prelude) + len(part.updates)
+        self.seq, self.text = seq, None
+
+
+class Documents:
+    """Documents of one room by file id, the least recently used dropped first."""
+
+    def __init__(self, log: OpLog, budget: int) -> None:
+        self._log = log
+        self._budget = budget
+        self._live: OrderedDict[FileId, Version] = OrderedDict()
+
+    def head(self, file: FileId, seq: Seq) -> Version | None:
+        """The live document of *file*, up to op *seq*, the log's end; ``None``: it has none."""
+        live = self._live.get(file)
+        if live is None:
+            live = self._load(file, seq)
+            if live is None:
+                return None
+            self.keep(file, live)
+        self._live.move_to_end(file)
+        return live
+
+    def keep(self, file: FileId, version: Version) -> None:
+        """Make *version* the live one and drop what is too much."""
+        self._live[file] = version
+        self._shrink(self._budget, file)
+
+    def absorb(self, op: Op) -> None:
+        """Bring live documents up to *op*, which another process wrote."""
+        for part in op.payload.docs:
+            live = self._live.get(part.id)
+            if live is not None:
+                live.take(part, op.seq)
+
+    def forget(self, file: FileId) -> None:
+        """Throw the live document away: it holds something that isn't in the log."""
+        self._live.pop(file, None)
+
+    def forget_all(self) -> None:
+        """Throw all live documents away."""
+        self._live.clear()
+
+    def after(self, file: FileId, seq: Seq) -> Version | None:
+        """A document of its own as it was after op *seq*."""
+        return self._load(file, seq)
+
+    def before(self, file: FileId, seq: Seq) -> Version | None:
+        """A document of its own as op *seq* found it, with the op's prelude."""
+        version = self._load(file, Seq(seq - 1))
+        for part in self._log.op(seq).payload.docs:
+            if part.id == file:
+                if version is None or part.fresh:
+                    version = Version(Document(), part.epoch, seq)
+                version.document.apply(part.prelude)
+                version.text = None
+        return version
+
+    def write_snapshots(self) -> None:
+        """Write the state of documents with many updates, inside a transaction of the log."""
+        for file, live in self._live.items():
+            if live.updates >= _UPDATES_BEFORE_SNAPSHOT:
+                self._log.put_snapshot(file, Snapshot(live.seq, live.epoch, live.document.state()))
+                live.updates = 0
+
+    def shrink(self, budget: int | None = None) -> None:
+        """Keep only *budget* bytes of documents (``None``: the usual)."""
+        self._shrink(self._budget if budget is None else budget, None)
+
+    def needs_snapshots(self) -> bool:
+        """Whether `write_snapshots` has something to write."""
+        return any(live.updates >= _UPDATES_BEFORE_SNAPSHOT for live in self._live.values())
+
+    def _shrink(self, budget: int, kept: FileId | None) -> None:
+        weight = sum(_weight(live) for live in self._live.values())
+        for file in list(self._live):
+            if weight <= budget:
+                return
+            if file != kept:
+                weight -= _weight(self._live.pop(file))
+
+    def _load(self, file: FileId, until: Seq) -> Version | None:
+        version: Version | None = None
+        snapshot = self._log.snapshot(file, until)
+        if snapshot is not None:
+            version = Version(Document(), snapshot.epoch, snapshot.seq)
+            version.document.apply([snapshot.state])
+        after = snapshot.seq if snapshot else Seq(0)
+        for op in self._log.edits(file, after, until):
+            for part in op.payload.docs:
+                if part.id == file:
+                    version = version or Version(Document(), part.epoch, op.seq)
+                    version.take(part, op.seq)
+        return version
+
+
+def _weight(live: Version) -> int:
+    # The CRDT holds the text once more, with items for each edit.
+    return _OVERHEAD + 2 * len(live.text or b"") + 100 * live.updates
