@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import pytest
 
@@ -59,6 +59,25 @@ def repository(sample: Path, tmp_path: Path) -> Path:
     return copy_repository(sample, tmp_path / "repository.git")
 
 
+PRETEND = bool(os.environ.get("ANVCS_TEST_PRETEND"))
+"""Native worktrees play the views: what fails then is wrong in the test itself."""
+
+
+class PretendedView(MountedView):
+    """A native worktree with the interface of a view."""
+
+    def mount(self) -> Self:
+        """Check the branch out, the first time."""
+        if not self.path.exists():
+            git("worktree", "add", "-q", str(self.path), "main", cwd=self.repository)
+        return self
+
+    def unmount(self) -> None:
+        """Nothing is served."""
+
+    kill = release = unmount
+
+
 @dataclass(slots=True)
 class Mounts:
     """Mounts views and unmounts them all, whatever happened; the log must tell of no fault."""
@@ -69,16 +88,17 @@ class Mounts:
 
     def __call__(self, repository: Path, path: Path, *options: str, init: bool = True, **env: str) -> MountedView:
         """Mount *repository* at *path*; on branch ``main`` unless the options name a stream."""
-        if init:
+        if init and not PRETEND:
             ai_vcs("init", repository)
         if not {"--stream", "--new-stream"} & set(options):
             options = ("--stream", "main", *options)
-        view = MountedView(repository, path, options, env, on_mount=self._watch)
+        view = (PretendedView if PRETEND else MountedView)(repository, path, options, env, on_mount=self._watch)
         self.views.append(view)
         return view.mount()
 
     def _watch(self, view: MountedView) -> None:
-        self.dog.say("watch", view.pid, view.path)
+        if view.pid:
+            self.dog.say("watch", view.pid, view.path)
 
     def release(self) -> list[str]:
         """Unmount everything; the lines of the logs that tell of faults."""

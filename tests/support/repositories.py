@@ -116,7 +116,7 @@ def make_repository(path: Path, files: int) -> Path:
     work = path.with_name(path.name + ".work")
     work.mkdir(parents=True)
     git("init", "-q", "-b", "main", cwd=work)
-    copy_sample(work, files)
+    copy_sample(work, files, largest=64 << 10)
     write_project(work / "project")
     write_odd_names(work / "odd")
     git("add", "-A", "-f", cwd=work)

@@ -14,7 +14,8 @@ from itertools import count, islice
 from pathlib import Path
 
 _LEFT_OUT = frozenset({"__pycache__", "site-packages", "dist-packages", "node_modules", ".git"})
-_LARGEST = 2 << 20  # bytes; a few giant libraries would drown the small files that matter
+LARGEST = 2 << 20
+"""Bytes; a few giant libraries would drown the small files that matter."""
 
 IGNORED = "*.pyc\n__pycache__/\nbuild/\nnode_modules/\n.venv/\n*.sqlite*\n*.local\n"
 """The ``.gitignore`` of each sample: what makes a file local in the tests and benchmarks."""
@@ -22,8 +23,8 @@ IGNORED = "*.pyc\n__pycache__/\nbuild/\nnode_modules/\n.venv/\n*.sqlite*\n*.loca
 _DATE = "2024-05-17T12:00:00 +0000"
 
 
-def installed_files() -> Iterator[tuple[str, Path]]:
-    """Relative path in the sample and source of each installed file, in a fixed order."""
+def installed_files(largest: int = LARGEST) -> Iterator[tuple[str, Path]]:
+    """Relative path in the sample and source of each installed file of at most *largest* bytes, in a fixed order."""
     paths = sysconfig.get_paths()
     for label, top in (("stdlib", paths["stdlib"]), ("packages", paths["purelib"])):
         for folder, names, files in os.walk(top):
@@ -31,30 +32,26 @@ def installed_files() -> Iterator[tuple[str, Path]]:
             relative = Path(label) / Path(folder).relative_to(top)
             for name in sorted(files):
                 source = Path(folder, name)
-                if not name.endswith(".pyc") and source.is_file() and _small(source):
+                if not name.endswith(".pyc") and source.is_file() and source.stat().st_size <= largest:
                     yield str(relative / name), source
 
 
-def _small(path: Path) -> bool:
-    return path.stat().st_size <= _LARGEST
-
-
-def sample_files(wanted: int) -> Iterator[tuple[str, Path]]:
+def sample_files(wanted: int, largest: int = LARGEST) -> Iterator[tuple[str, Path]]:
     """As many files as *wanted*; the installed ones are repeated under ``copyN/`` when they run out."""
-    return islice(_endless(), wanted)
+    return islice(_endless(largest), wanted)
 
 
-def _endless() -> Iterator[tuple[str, Path]]:
-    known = list(installed_files())
+def _endless(largest: int) -> Iterator[tuple[str, Path]]:
+    known = list(installed_files(largest))
     yield from known
     for number in count(1):
         yield from ((f"copy{number}/{name}", source) for name, source in known)
 
 
-def copy_sample(top: Path, wanted: int) -> int:
+def copy_sample(top: Path, wanted: int, largest: int = LARGEST) -> int:
     """Fill *top* with *wanted* files, links and executables included; returns the bytes copied."""
     total = 0
-    for name, source in sample_files(wanted):
+    for name, source in sample_files(wanted, largest):
         target = top / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
