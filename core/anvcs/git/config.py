@@ -17,7 +17,7 @@ class Configuration:
     """Settings as seen from one git directory; cheap to ask again, follows changes on disk."""
 
     def __init__(self, git_dir: Path, common_dir: Path) -> None:
-        self._git = Git(git_dir)
+        self.git = Git(git_dir)
         # Files that may appear later, and HEAD, on which `includeIf "onbranch:"` depends.
         self._possible = (
             common_dir / "config",
@@ -67,7 +67,7 @@ class Configuration:
         return self._values
 
     def _read(self) -> None:
-        out = os.fsdecode(self._git.run("config", "--list", "--includes", "--show-origin", "-z").out)
+        out = os.fsdecode(self.git.run("config", "--list", "--includes", "--show-origin", "-z").out)
         values: dict[str, list[str | None]] = {}
         sources = dict.fromkeys(self._possible)
         fields = out.split("\0")

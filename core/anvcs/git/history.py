@@ -23,13 +23,16 @@ class Signature:
     offset_min: int = 0
     """The writer's clock: minutes east of Greenwich."""
 
-    def line(self) -> bytes:
+    def line(self, encoding: str = "") -> bytes:
         """As Git writes it in commits and reflogs; odd characters are dropped as ``git commit`` does."""
         name = clean_ident(self.name) or clean_ident(self.email) or "unknown"
         sign, offset = ("-", -self.offset_min) if self.offset_min < 0 else ("+", self.offset_min)
         zone = f"{sign}{min(offset, 24 * 60) // 60:02d}{offset % 60:02d}"
         when = min(max(self.time_s, 0), _LAST_SECOND)
-        return f"{name} <{clean_ident(self.email)}> {when} {zone}".encode("utf-8", "surrogateescape")
+        text = f"{name} <{clean_ident(self.email)}> {when} {zone}"
+        if encoding and _known(encoding):
+            return text.encode(encoding, "replace")
+        return text.encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,7 @@ def encode_commit(
     """A raw commit object without a signature."""
     lines = [b"tree %b" % tree.hex().encode()]
     lines += [b"parent %b" % parent.hex().encode() for parent in parents]
-    lines += [b"author " + author.line(), b"committer " + committer.line()]
+    lines += [b"author " + author.line(encoding), b"committer " + committer.line(encoding)]
     if encoding:
         lines.append(b"encoding " + encoding.encode("ascii"))
     return b"\n".join(lines) + b"\n\n" + message

@@ -14,12 +14,13 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from anvcs.model.ids import Oid
 
 _FASTEST = 1  # git's own level for loose objects
-_SYNC_FILE_RANGE_WRITE = 2
+_START = 2  # SYNC_FILE_RANGE_WRITE
+_AWAIT = 7  # and SYNC_FILE_RANGE_WAIT_BEFORE, _WAIT_AFTER
+_ONE_JOURNAL = frozenset({0xEF53, 0x58465342})  # ext4, XFS
 _SYNC_THREADS = 8
 _FILE_MODE = 0o444
 _TEMPORARY = "tmp_obj_"  # what git gc cleans up
@@ -59,20 +60,14 @@ class LooseWriter:
     def sync(self) -> None:
         """Make everything written so far survive power loss.
 
-        All data is sent out first and then all is awaited at once, so that a journalling file system
-        needs two or three commits for it.  The folders need no sync of their own: renaming a file
-        changes its inode too, so its name is in the same journal commit.
+        The folders need no sync of their own: renaming a file changes its inode too, so its name is in
+        the same journal commit as the file.
         """
         written, self._unsynced = self._unsynced, []
-        if not written:
-            return
         files = [fd for fd in map(self._open, written) if fd is not None]
         try:
-            for fd in files:
-                _send_out(fd)
-            with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-                for _ in pool.map(os.fsync, files):
-                    pass  # an error of any is raised here
+            if files:
+                _sync_files(files)
         finally:
             for fd in files:
                 os.close(fd)
@@ -108,14 +103,31 @@ class LooseWriter:
             return None
 
 
-def _send_out(fd: int) -> None:
-    """Start the writing of a file's data without waiting; ``fsync`` follows."""
+def _sync_files(files: list[int]) -> None:
+    """Like ``fsync`` of each, which takes 0.3 ms a file; a commit has forty.
+
+    Where one journal holds the metadata of all files, their data is written out first, and then one
+    ``fsync`` commits the journal for all.  Elsewhere (btrfs logs each file apart) each is synced.
+    """
     libc = _libc()
-    if libc is not None:
-        libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
+    if libc is None or not _shares_journal(libc, files[0]):
+        with ThreadPoolExecutor(_SYNC_THREADS) as pool:
+            for _ in pool.map(os.fsync, files):
+                pass  # an error of any is raised here
+        return
+    for flags in (_START, _AWAIT):
+        for fd in files:
+            if libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), flags) != 0:
+                os.fsync(fd)  # says what is wrong
+    os.fsync(files[-1])
+
+
+def _shares_journal(libc: ctypes.CDLL, fd: int) -> bool:
+    buffer = ctypes.create_string_buffer(512)  # struct statfs begins with the type
+    return libc.fstatfs(fd, buffer) == 0 and ctypes.c_long.from_buffer(buffer).value in _ONE_JOURNAL
 
 
 @cache
-def _libc() -> Any:
+def _libc() -> ctypes.CDLL | None:
     libc = ctypes.CDLL(None, use_errno=True)
     return libc if hasattr(libc, "sync_file_range") else None

@@ -255,6 +255,10 @@ class ObjectStore:
         """Store a raw commit object (see :mod:`anvcs.git.commits` for the way to make one)."""
         return self._loose.write("commit", data)
 
+    def remember(self, oid: Oid) -> None:
+        """Include an object that git wrote for us in the next :meth:`sync`."""
+        self._loose.remember(oid)
+
     def sync(self) -> None:
         """Make what this process wrote survive power loss.  Refs do this before they name new objects."""
         self._loose.sync()

@@ -64,19 +64,28 @@ def redacted(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
+def own_environment() -> dict[str, str]:
+    """Our environment without variables that point git to another repository: for the user's own programs."""
+    return {name: value for name, value in os.environ.items() if name not in _REPOSITORY_VARIABLES}
+
+
 def plain_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Our environment without variables that point git elsewhere, in a language that programs can read."""
-    env = {name: value for name, value in os.environ.items() if name not in _REPOSITORY_VARIABLES}
+    env = own_environment()
     env.update(LC_ALL="C.UTF-8", LANGUAGE="C", GIT_TERMINAL_PROMPT="0")
     env.update(extra or {})
     return env
 
 
 class Git:
-    """The git program bound to one git directory and opened as bare, whatever its configuration says."""
+    """The git program bound to one git directory; without *work_tree* it is opened as bare, whatever its configuration.
 
-    def __init__(self, git_dir: Path, env: Mapping[str, str] | None = None) -> None:
+    A work tree is entered by git itself, after it has started.
+    """
+
+    def __init__(self, git_dir: Path, work_tree: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         self.git_dir = git_dir
+        self._work_tree = work_tree
         self._env = dict(env or {})
 
     def run(
@@ -88,20 +97,20 @@ class Git:
     ) -> Done:
         """Run ``git ARGS`` and wait; raises :class:`GitFailed` for an exit code other than 0 and *allow*."""
         data = stdin if isinstance(stdin, bytes) else None
-        source = None if data is not None else subprocess.DEVNULL if stdin is None else stdin
-        done = subprocess.run(
+        source = subprocess.DEVNULL if stdin is None else subprocess.PIPE if isinstance(stdin, bytes) else stdin
+        with subprocess.Popen(
             self.command(*args),
-            input=data,
-            **({} if data is not None else {"stdin": source}),
-            capture_output=True,
-            check=False,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd="/",
             env=self.environment(env),
-        )
-        err = redacted(done.stderr.decode(errors="replace"))[-_STDERR_LIMIT:]
-        if done.returncode != 0 and done.returncode not in allow:
-            raise GitFailed(redacted(" ".join(args)), done.returncode, err)
-        return Done(done.returncode, done.stdout, err)
+        ) as process:
+            out, complaint = process.communicate(data)
+        err = redacted(complaint.decode(errors="replace"))[-_STDERR_LIMIT:]
+        if process.returncode != 0 and process.returncode not in allow:
+            raise GitFailed(redacted(" ".join(args)), process.returncode, err)
+        return Done(process.returncode, out, err)
 
     def start(self, *args: str) -> "subprocess.Popen[bytes]":
         """Start ``git ARGS`` with its output on a pipe, for results that should not be held in memory."""
@@ -120,8 +129,12 @@ class Git:
 
     def command(self, *args: str) -> list[str]:
         """The argument list that runs ``git ARGS`` here."""
-        return [git_program(), "--bare", *args]
+        place = ["--bare"] if self._work_tree is None else ["-C", str(self._work_tree)]
+        return [git_program(), *place, *args]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment such a command needs."""
-        return plain_environment({**self._env, "GIT_DIR": str(self.git_dir), **(extra or {})})
+        place = {"GIT_DIR": str(self.git_dir)}
+        if self._work_tree is not None:
+            place["GIT_WORK_TREE"] = str(self._work_tree)
+        return plain_environment({**self._env, **place, **(extra or {})})
