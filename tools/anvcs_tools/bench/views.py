@@ -123,18 +123,18 @@ class MountedView:
     def description(self) -> dict[str, Any]:
         """What ``ai-vcs views --json`` says about this view."""
         listed = json.loads(ai_vcs("views", "--json", cwd=self.repository, env=self.env))
-        rows: list[dict[str, Any]] = listed["views"] if isinstance(listed, dict) else listed
         wanted = str(self.path.parent.resolve() / self.path.name)
-        for row in rows:
-            if wanted in (row.get("mountpoint"), row.get("path"), row.get("dir"), row.get("mount")):
-                return row
-        raise RuntimeError(f"ai-vcs views does not list {wanted}: {rows}")
+        for row in listed["views"]:
+            if row["mountpoint"] == wanted:
+                found: dict[str, Any] = row
+                return found
+        raise RuntimeError(f"ai-vcs views does not list {wanted}: {listed}")
 
     def mount(self) -> Self:
         """Mount and return when the command does."""
         self.path.mkdir(parents=True, exist_ok=True)
-        ai_vcs("mount", self.repository, self.path, *self.options, env=self.env)
-        self.pid = int(self.description["pid"])
+        told = json.loads(ai_vcs("mount", self.repository, self.path, "--json", *self.options, env=self.env))
+        self.pid = int(told["pid"])
         if self.on_mount:
             self.on_mount(self)
         return self
