@@ -29,9 +29,7 @@ class Settings(NamedTuple):
 class Core:
     """One process's window on one room: the log, the state after op ``seq``, and the base."""
 
-    def __init__(
-        self, log: OpLog, base: Base, objects: ObjectFiles, settings: Settings, budget: int
-    ) -> None:
+    def __init__(self, log: OpLog, base: Base, objects: ObjectFiles, settings: Settings, budget: int) -> None:
         self.log = log
         self.base = base
         self.objects = objects
@@ -91,8 +89,7 @@ class Core:
             return None
         leaf = self.base.leaf(path)
         if leaf is None or any(
-            (entry := self.state.by_path.get(above)) and not is_dir(entry)
-            for above in _above(path)
+            (entry := self.state.by_path.get(above)) and not is_dir(entry) for above in _above(path)
         ):
             return None
         return leaf
@@ -113,7 +110,10 @@ class Core:
 
     def base_entry(self, path: bytes, leaf: Leaf, commit: Oid | None = None) -> Entry:
         """The file of the base (or of *commit*) at *path* as an entry that changes nothing yet."""
-        file = self.log.trace(path)
+        return self.traced_entry(path, leaf, self.log.trace(path), commit)
+
+    def traced_entry(self, path: bytes, leaf: Leaf, file: FileId | None, commit: Oid | None = None) -> Entry:
+        """As `base_entry`, where the log says that *file* was the last to leave *path*."""
         if file is None or file in self.state.by_id:
             file = base_file_id(commit or self.base.commit, path)
         if file in self.state.by_id:  # the base went away from this commit and came back
@@ -219,7 +219,7 @@ class Change:
         trace: TracebackType | None,
     ) -> None:
         draft, core = self._draft, self._core
-        assert draft is not None  # noqa: S101  # __enter__ succeeded
+        assert draft is not None  # __enter__ succeeded
         if error is None and draft.is_empty():
             core.log.rollback()
             self.moved = Moved(seq=core.seq, paths=(), base=core.base.commit)

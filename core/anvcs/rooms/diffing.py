@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from anvcs.rooms.linediff import line_hunks, sequence_hunks
+from anvcs.rooms.linediff import line_hunks, sequence_hunks, split_lines
 
 Hunks = Callable[[bytes, bytes], Sequence[tuple[int, int, int, int]]]
 """``(old_first, old_end, new_first, new_end)`` in lines, half open, ascending: what differs."""
@@ -20,9 +20,7 @@ _MAX_ISLAND = 2
 
 # Words keep two-byte letters (Latin, Greek, Cyrillic, combining marks) together;
 # longer characters (CJK, emoji) are tokens of their own.
-_TOKEN = re.compile(
-    rb"(?:[A-Za-z0-9_]|[\xc2-\xdf][\x80-\xbf])+|[\xe0-\xf4][\x80-\xbf]+|[ \t]+|[\x00-\x7f]", re.DOTALL
-)
+_TOKEN = re.compile(rb"(?:[A-Za-z0-9_]|[\xc2-\xdf][\x80-\xbf])+|[\xe0-\xf4][\x80-\xbf]+|[ \t]+|[\x00-\x7f]", re.DOTALL)
 _WORDY = re.compile(rb"[A-Za-z0-9_\x80-\xff\n]")
 
 
@@ -58,7 +56,7 @@ def diff(old: bytes, new: bytes, hunks: Hunks = line_hunks) -> Difference:
     while end and _inside_end(old, new, end):
         end -= 1
     stop, new_stop = len(old) - end, len(new) - end
-    if start == stop or start == new_stop or _one_line(old, new, start, stop, new_stop):
+    if stop - start <= _MAX_ISLAND or new_stop - start <= _MAX_ISLAND:  # nothing to find in it
         return _single(old, new, start, stop, new_stop)
     return _by_lines(old, new, start, end, hunks)
 
@@ -91,9 +89,7 @@ def common_suffix(a: bytes, b: bytes, taken: int = 0) -> int:
     limit = min(len(a), len(b)) - taken
     length_a, length_b = len(a), len(b)
     at = 0
-    while at + _CHUNK <= limit and b.endswith(
-        a[length_a - at - _CHUNK : length_a - at], 0, length_b - at
-    ):
+    while at + _CHUNK <= limit and b.endswith(a[length_a - at - _CHUNK : length_a - at], 0, length_b - at):
         at += _CHUNK
     low, high = at, min(limit, at + _CHUNK)
     while low < high:
@@ -107,9 +103,7 @@ def common_suffix(a: bytes, b: bytes, taken: int = 0) -> int:
 
 def _inside(old: bytes, new: bytes, at: int) -> bool:
     """Whether *at* falls inside a character of either text."""
-    return (at < len(old) and old[at] & 0xC0 == 0x80) or (
-        at < len(new) and new[at] & 0xC0 == 0x80
-    )
+    return (at < len(old) and old[at] & 0xC0 == 0x80) or (at < len(new) and new[at] & 0xC0 == 0x80)
 
 
 def _inside_end(old: bytes, new: bytes, end: int) -> bool:
@@ -117,18 +111,11 @@ def _inside_end(old: bytes, new: bytes, end: int) -> bool:
     return old[len(old) - end] & 0xC0 == 0x80 or new[len(new) - end] & 0xC0 == 0x80
 
 
-def _one_line(old: bytes, new: bytes, start: int, stop: int, new_stop: int) -> bool:
-    """Whether the change is so small that a hunk has nothing to find in it."""
-    return stop - start <= _MAX_ISLAND or new_stop - start <= _MAX_ISLAND
-
-
 def _single(old: bytes, new: bytes, start: int, stop: int, new_stop: int) -> Difference:
     inserted = new[start:new_stop]
     added, removed = inserted.count(b"\n"), old.count(b"\n", start, stop)
     at_line_start = start == 0 or old[start - 1 : start] == b"\n"
-    whole_lines = at_line_start and (
-        old[start:stop].endswith(b"\n") or inserted.endswith(b"\n") or stop == len(old)
-    )
+    whole_lines = at_line_start and (old[start:stop].endswith(b"\n") or inserted.endswith(b"\n") or stop == len(old))
     if not whole_lines:  # a line that stays in part is one removed and one added
         added, removed = added + 1, removed + 1
     elif stop == len(old):
@@ -139,14 +126,12 @@ def _single(old: bytes, new: bytes, start: int, stop: int, new_stop: int) -> Dif
 def _by_lines(old: bytes, new: bytes, start: int, end: int, hunks: Hunks) -> Difference:
     start = old.rfind(b"\n", 0, start) + 1
     stop, new_stop = len(old) - end, len(new) - end
-    if end and old[stop - 1 : stop] != b"\n" or new[new_stop - 1 : new_stop] != b"\n":
+    if (end and old[stop - 1 : stop] != b"\n") or new[new_stop - 1 : new_stop] != b"\n":
         newline = old.find(b"\n", stop)
         extra = (len(old) if newline < 0 else newline + 1) - stop
         stop, new_stop = stop + extra, new_stop + extra
     a, b = old[start:stop], new[start:new_stop]
-    a_lines, b_lines = a.splitlines(keepends=True), b.splitlines(keepends=True)
-    if b"\r" in a or b"\r" in b:  # only newlines end a line here
-        a_lines, b_lines = _lines(a), _lines(b)
+    a_lines, b_lines = split_lines(a), split_lines(b)
     splices: list[Splice] = []
     added = removed = 0
     a_at = a_line = 0
@@ -157,12 +142,6 @@ def _by_lines(old: bytes, new: bytes, start: int, end: int, hunks: Hunks) -> Dif
         a_at, a_line = a_at + len(left), a1
         added, removed = added + b1 - b0, removed + a1 - a0
     return Difference(tuple(splices), added, removed)
-
-
-def _lines(text: bytes) -> list[bytes]:
-    parts = text.split(b"\n")
-    lines = [part + b"\n" for part in parts[:-1]]
-    return [*lines, parts[-1]] if parts[-1] else lines
 
 
 def _tokens(old: bytes, new: bytes, offset: int) -> list[Splice]:

@@ -100,9 +100,7 @@ class Document:
             self._doc.unobserve(subscription)
 
 
-def merge_texts(
-    base: bytes, ours: Sequence[Splice], theirs: Sequence[Splice], theirs_text: bytes
-) -> bytes:
+def merge_texts(base: bytes, ours: Sequence[Splice], theirs: Sequence[Splice], theirs_text: bytes) -> bytes:
     """Both sides' changes to *base*; what both did alike happens once."""
     left = Document()
     left.apply([seed(base)])

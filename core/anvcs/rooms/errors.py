@@ -59,10 +59,7 @@ class StoreVersion(RoomError):
 
     def __init__(self, file: Path, found: int, supported: int) -> None:
         age = "newer" if found > supported else "older"
-        super().__init__(
-            f"{file.name} was written in format {found}, {age} than format {supported}"
-            " of this program"
-        )
+        super().__init__(f"{file.name} was written in format {found}, {age} than format {supported} of this program")
         self.file, self.found, self.supported = file, found, supported
 
 

@@ -15,7 +15,7 @@ _MAX_COST = 400
 
 def line_hunks(old: bytes, new: bytes) -> list[Hunk]:
     """What differs between two texts, in lines that end at newlines only."""
-    return sequence_hunks(_lines(old), _lines(new))
+    return sequence_hunks(split_lines(old), split_lines(new))
 
 
 def sequence_hunks(a: Sequence[bytes], b: Sequence[bytes]) -> list[Hunk]:
@@ -25,7 +25,8 @@ def sequence_hunks(a: Sequence[bytes], b: Sequence[bytes]) -> list[Hunk]:
     return _joined(hunks)
 
 
-def _lines(text: bytes) -> list[bytes]:
+def split_lines(text: bytes) -> list[bytes]:
+    """Lines with their newline, which is the only thing that ends one."""
     lines = text.split(b"\n")
     last = lines.pop()
     lines = [line + b"\n" for line in lines]

@@ -32,6 +32,9 @@ from anvcs.rooms.records import (
     values_check,
 )
 
+START = Seq(0)
+"""Before any op."""
+
 INLINE_WAIT_MS = 20
 """How long an append may wait for the lock inside the serving loop."""
 
@@ -172,9 +175,7 @@ class OpLog:
     def put_snapshot(self, file: FileId, snapshot: Snapshot) -> None:
         """Keep a document's state, so that it needn't be replayed from its seed."""
         values = (file, *snapshot)
-        self._run(
-            "INSERT OR REPLACE INTO docs VALUES (?, ?, ?, ?, ?)", (*values, values_check(values))
-        )
+        self._run("INSERT OR REPLACE INTO docs VALUES (?, ?, ?, ?, ?)", (*values, values_check(values)))
 
     # --- reading
 
@@ -182,7 +183,7 @@ class OpLog:
         """The newest op's number, 0 in an empty log."""
         return Seq(self._rows("SELECT max(seq) FROM ops")[0][0] or 0)
 
-    def ops(self, after: Seq = Seq(0), limit: int | None = None) -> Iterator[Op]:
+    def ops(self, after: Seq = START, limit: int | None = None) -> Iterator[Op]:
         """Ops after *after* in order; raises `RoomDamaged` at one whose check is wrong."""
         left = limit
         while left is None or left > 0:
@@ -222,25 +223,20 @@ class OpLog:
         sql = "SELECT 1 FROM bases WHERE seq > ? AND seq <= ?"
         return bool(self._rows(sql, (after, until)))
 
-    def touches(self, file: FileId, after: Seq = Seq(0)) -> list[tuple[Seq, int]]:
+    def touches(self, file: FileId, after: Seq = START) -> list[tuple[Seq, int]]:
         """Ops after *after* that touched *file*, oldest first, with their flags."""
         sql = "SELECT seq, flags FROM history WHERE file = ? AND seq > ? ORDER BY seq"
         return self._rows(sql, (file, after))
 
     def touch_before(self, file: FileId, seq: Seq) -> tuple[Seq, int] | None:
         """The last op up to *seq* that changed the bytes of *file* or dropped it."""
-        sql = (
-            "SELECT seq, flags FROM history WHERE file = ? AND seq <= ? AND flags > 0"
-            " ORDER BY seq DESC LIMIT 1"
-        )
+        sql = "SELECT seq, flags FROM history WHERE file = ? AND seq <= ? AND flags > 0 ORDER BY seq DESC LIMIT 1"
         rows = self._rows(sql, (file, seq))
         return rows[0] if rows else None
 
     def touch_after(self, file: FileId, seq: Seq) -> Seq | None:
         """The first op after *seq* that changed the bytes of *file*."""
-        sql = (
-            "SELECT seq FROM history WHERE file = ? AND seq > ? AND flags & 1 ORDER BY seq LIMIT 1"
-        )
+        sql = "SELECT seq FROM history WHERE file = ? AND seq > ? AND flags & 1 ORDER BY seq LIMIT 1"
         rows = self._rows(sql, (file, seq))
         return rows[0][0] if rows else None
 
@@ -267,6 +263,14 @@ class OpLog:
         """The file that was the last to leave *path*."""
         rows = self._rows("SELECT file FROM traces WHERE path = ?", (path,))
         return rows[0][0] if rows else None
+
+    def traces_below(self, directory: bytes) -> dict[bytes, FileId]:
+        """What `trace` says about each path below *directory*."""
+        first, end = directory + b"/", directory + b"0"  # "0" follows "/"
+        if not directory:
+            return dict(self._rows("SELECT path, file FROM traces"))
+        sql = "SELECT path, file FROM traces WHERE path > ? AND path < ?"
+        return dict(self._rows(sql, (first, end)))
 
     def left_paths(self, file: FileId) -> list[bytes]:
         """Paths that *file* was the last to leave, the latest first."""
@@ -332,7 +336,8 @@ class OpLog:
         try:
             if row_check(*row[:8]) != row[8]:
                 raise RoomDamaged(self.file, f"the checksum of record {row[0]} is wrong")
-            return Op(*row[:7], decode(row[7], row[0]))
+            seq, time_ns, agent, model, view, kind, file, payload, _ = row
+            return Op(seq, time_ns, agent, model, view, kind, file, decode(payload, seq))
         except (MalformedRecord, TypeError) as error:
             raise RoomDamaged(self.file, f"record {row[0]}: {error}") from error
 
@@ -344,8 +349,7 @@ class OpLog:
 
     def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         try:
-            for row in rows:
-                self._db.execute(sql, row)
+            self._db.executemany(sql, rows)
         except sqlite3.Error as error:
             raise self._meaning(error) from error
 

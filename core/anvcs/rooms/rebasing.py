@@ -123,7 +123,7 @@ class Rebaser:
 
     # --- follow: what the room hasn't touched becomes what was committed
 
-    def _follow(self, draft: Draft, change: TreeChange, old: Oid | None) -> None:
+    def _follow(self, draft: Draft, change: TreeChange, _: Oid | None) -> None:
         core, path = self._core, change.path
         cover, live = core.state.by_base.get(path), core.state.by_path.get(path)
         if change.new is None:
@@ -145,9 +145,7 @@ class Rebaser:
         if core.same_content(entry, old):
             content = Content.NONE if new.mode == GITLINK else Content.GIT
             size = core.base.size(new, entry.base_path or b"")
-            merged = replace(
-                entry, content=content, ref=new.oid, size=size, content_seq=draft.seq
-            )
+            merged = replace(entry, content=content, ref=new.oid, size=size, content_seq=draft.seq)
             mode = new.mode if new.mode in (GITLINK, SYMLINK) else mode
         else:
             merged = self._merged_text(draft, entry, old, new) or entry
@@ -192,9 +190,7 @@ class Rebaser:
 
     def _taken(self, path: bytes) -> bool:
         state = self._core.state
-        return (
-            path in state.by_path or path in state.by_base or self._core.base.find(path) is not None
-        )
+        return path in state.by_path or path in state.by_base or self._core.base.find(path) is not None
 
     def _drop_needless_directories(self, draft: Draft) -> None:
         """A directory that the base shows by itself needn't be explicit."""

@@ -109,9 +109,7 @@ def decode(data: bytes, seq: Seq) -> Payload:
         raise MalformedRecord(f"record {seq} can't be decoded: {error}") from error
 
 
-def row_check(
-    seq: int, time_ns: int, agent: str, model: str, view: str, kind: str, file: bytes, data: bytes
-) -> int:
+def row_check(seq: int, time_ns: int, agent: str, model: str, view: str, kind: str, file: bytes, data: bytes) -> int:
     """CRC-32 over all columns of an op's row."""
     head: bytes = msgpack.packb((seq, time_ns, agent, model, view, kind, file))
     return crc32(data, crc32(head))

@@ -8,6 +8,7 @@ record of the log: it is there completely or not at all.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from anvcs.model.changes import Contribution, Overlay, PathChange
 from anvcs.model.ids import FileId, Oid, Seq
@@ -19,7 +20,7 @@ from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.linediff import line_hunks
 from anvcs.rooms.moving import Mover
 from anvcs.rooms.objects import ObjectFiles
-from anvcs.rooms.oplog import OpLog
+from anvcs.rooms.oplog import START, OpLog
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
 from anvcs.rooms.telling import changes, contributors, op_records
@@ -73,7 +74,7 @@ class Room:
         """Close the file.  What was appended stays; `sync` first for more than that."""
         self._core.log.close()
 
-    def __enter__(self) -> "Room":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -147,11 +148,11 @@ class Room:
         """The file in ``objects/`` that holds an opaque entry's value."""
         return self._core.objects.path(entry.ref)
 
-    def ops(self, after: Seq = Seq(0), limit: int | None = None) -> Iterator[OpRecord]:
+    def ops(self, after: Seq = START, limit: int | None = None) -> Iterator[OpRecord]:
         """What the log tells after op *after*."""
         return op_records(self._core, after, limit)
 
-    def contributors(self, since: Seq = Seq(0)) -> list[Contribution]:
+    def contributors(self, since: Seq = START) -> list[Contribution]:
         """Who did what is not committed yet, in ops after *since*."""
         return contributors(self._core, since)
 
@@ -197,17 +198,13 @@ class Room:
         """Store *data* as an object: its SHA-256.  Any thread; not an op."""
         return self._core.objects.put_bytes(data)
 
-    def create_link(
-        self, path: bytes, target: bytes, mtime_ns: int, *, author: Author | None = None
-    ) -> Moved:
+    def create_link(self, path: bytes, target: bytes, mtime_ns: int, *, author: Author | None = None) -> Moved:
         """Create the symlink *path*, or point it elsewhere."""
         with (change := self._change(path, author)) as draft:
             self._saver.put_link(draft, path, target, mtime_ns)
         return change.moved
 
-    def put_leaf(
-        self, path: bytes, leaf: Leaf, size: int, mtime_ns: int, *, author: Author | None = None
-    ) -> Moved:
+    def put_leaf(self, path: bytes, leaf: Leaf, size: int, mtime_ns: int, *, author: Author | None = None) -> Moved:
         """Let *path* show a Git object: a checkout or restore of another version, a submodule."""
         with (change := self._change(path, author)) as draft:
             self._saver.put_leaf(draft, path, leaf, size, mtime_ns)
@@ -215,9 +212,7 @@ class Room:
 
     # --- writing the tree
 
-    def remove(
-        self, path: bytes, *, keep_parent: bool = True, author: Author | None = None
-    ) -> Moved:
+    def remove(self, path: bytes, *, keep_parent: bool = True, author: Author | None = None) -> Moved:
         """Delete the file or link at *path*; with *keep_parent* its directory stays, empty."""
         with (change := self._change(path, author)) as draft:
             self._mover.remove(draft, path, keep_parent=keep_parent)
@@ -235,9 +230,7 @@ class Room:
             self._mover.rmdir(draft, path)
         return change.moved
 
-    def rename(
-        self, old: bytes, new: bytes, *, base: Seq | None = None, author: Author | None = None
-    ) -> Moved:
+    def rename(self, old: bytes, new: bytes, *, base: Seq | None = None, author: Author | None = None) -> Moved:
         """Move the file at *old* to *new*, over what is there.
 
         A file that the base lacks, moved over another, is a save of that one by who saw *base*.
@@ -246,9 +239,7 @@ class Room:
             self._mover.rename(draft, old, new, base)
         return change.moved
 
-    def rename_tree(
-        self, old_dir: bytes, new_dir: bytes, *, author: Author | None = None
-    ) -> Moved:
+    def rename_tree(self, old_dir: bytes, new_dir: bytes, *, author: Author | None = None) -> Moved:
         """Move a directory with all that it shows; the target is missing or empty."""
         with (change := self._change(new_dir, author)) as draft:
             self._mover.rename_tree(draft, old_dir, new_dir)

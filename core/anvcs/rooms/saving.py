@@ -171,9 +171,7 @@ class Saver:
         changed = replace(entry, content=content, ref=ref, size=size, content_seq=content_seq)
         self.finish(draft, changed)
 
-    def put_leaf(
-        self, draft: Draft, path: bytes, leaf: Leaf, size: int, mtime_ns: int
-    ) -> None:
+    def put_leaf(self, draft: Draft, path: bytes, leaf: Leaf, size: int, mtime_ns: int) -> None:
         """Give *path* the content of a Git object."""
         content = Content.NONE if leaf.mode == GITLINK else Content.GIT
         attributes = Attributes(leaf.mode, mtime_ns)
@@ -229,9 +227,7 @@ class Saver:
         draft.docs.pop()
         return True
 
-    def _only_attributes(
-        self, draft: Draft, target: Target, path: bytes, attributes: Attributes
-    ) -> None:
+    def _only_attributes(self, draft: Draft, target: Target, path: bytes, attributes: Attributes) -> None:
         entry = self._placed(draft, target, path, attributes)
         was = target.entry
         if entry.mode == was.mode and (target.was is None or entry.mtime_ns == was.mtime_ns):

@@ -14,6 +14,8 @@ from anvcs.rooms.oplog import Op, OpLog, Snapshot
 from anvcs.rooms.records import DocumentPart
 
 _UPDATES_BEFORE_SNAPSHOT = 64
+_UPDATES_BEFORE_START = 24
+_STARTS = 64
 _OVERHEAD = 4096
 
 
@@ -29,6 +31,8 @@ class Version:
     """Updates applied since the last snapshot."""
     text: bytes | None = field(default=None, repr=False)
     """The document's text, when it is known."""
+    weight: int = 0
+    """What it counted for when it was last used."""
 
     def read(self) -> bytes:
         """The document's text."""
@@ -54,6 +58,8 @@ class Documents:
         self._log = log
         self._budget = budget
         self._live: OrderedDict[FileId, Version] = OrderedDict()
+        self._weight = 0
+        self._starts: OrderedDict[FileId, Snapshot] = OrderedDict()
 
     def head(self, file: FileId, seq: Seq) -> Version | None:
         """The live document of *file*, up to op *seq*, the log's end; ``None``: it has none."""
@@ -68,8 +74,14 @@ class Documents:
 
     def keep(self, file: FileId, version: Version) -> None:
         """Make *version* the live one and drop what is too much."""
+        previous = self._live.get(file)
+        self._weight -= previous.weight if previous is not None else 0
+        version.weight = _weight(version)
+        self._weight += version.weight
         self._live[file] = version
-        self._shrink(self._budget, file)
+        self._live.move_to_end(file)
+        if self._weight > self._budget:
+            self.shrink(kept=file)
 
     def absorb(self, op: Op) -> None:
         """Bring live documents up to *op*, which another process wrote."""
@@ -80,11 +92,14 @@ class Documents:
 
     def forget(self, file: FileId) -> None:
         """Throw the live document away: it holds something that isn't in the log."""
-        self._live.pop(file, None)
+        live = self._live.pop(file, None)
+        self._weight -= live.weight if live is not None else 0
 
     def forget_all(self) -> None:
         """Throw all live documents away."""
         self._live.clear()
+        self._starts.clear()
+        self._weight = 0
 
     def after(self, file: FileId, seq: Seq) -> Version | None:
         """A document of its own as it was after op *seq*."""
@@ -108,35 +123,45 @@ class Documents:
                 self._log.put_snapshot(file, Snapshot(live.seq, live.epoch, live.document.state()))
                 live.updates = 0
 
-    def shrink(self, budget: int | None = None) -> None:
-        """Keep only *budget* bytes of documents (``None``: the usual)."""
-        self._shrink(self._budget if budget is None else budget, None)
+    def shrink(self, budget: int | None = None, kept: FileId | None = None) -> None:
+        """Keep only *budget* bytes of documents (``None``: the usual), and *kept* anyway."""
+        limit = self._budget if budget is None else budget
+        if budget is not None:
+            self._starts.clear()
+        for file in list(self._live):
+            if self._weight <= limit:
+                return
+            if file != kept:
+                self.forget(file)
 
     def needs_snapshots(self) -> bool:
         """Whether `write_snapshots` has something to write."""
         return any(live.updates >= _UPDATES_BEFORE_SNAPSHOT for live in self._live.values())
 
-    def _shrink(self, budget: int, kept: FileId | None) -> None:
-        weight = sum(_weight(live) for live in self._live.values())
-        for file in list(self._live):
-            if weight <= budget:
-                return
-            if file != kept:
-                weight -= _weight(self._live.pop(file))
-
     def _load(self, file: FileId, until: Seq) -> Version | None:
         version: Version | None = None
-        snapshot = self._log.snapshot(file, until)
-        if snapshot is not None:
-            version = Version(Document(), snapshot.epoch, snapshot.seq)
-            version.document.apply([snapshot.state])
-        after = snapshot.seq if snapshot else Seq(0)
-        for op in self._log.edits(file, after, until):
+        start = self._start(file, until)
+        if start is not None:
+            version = Version(Document(), start.epoch, start.seq)
+            version.document.apply([start.state])
+        for op in self._log.edits(file, start.seq if start else Seq(0), until):
             for part in op.payload.docs:
                 if part.id == file:
                     version = version or Version(Document(), part.epoch, op.seq)
                     version.take(part, op.seq)
+        if version is not None and version.updates > _UPDATES_BEFORE_START:
+            # The next save from a stale read has a base near this one.
+            state = version.document.state()
+            self._starts[file] = Snapshot(version.seq, version.epoch, state)
+            if len(self._starts) > _STARTS:
+                self._starts.popitem(last=False)
         return version
+
+    def _start(self, file: FileId, until: Seq) -> Snapshot | None:
+        kept, written = self._starts.get(file), self._log.snapshot(file, until)
+        if kept is None or kept.seq > until or (written is not None and written.seq >= kept.seq):
+            return written
+        return kept
 
 
 def _weight(live: Version) -> int:

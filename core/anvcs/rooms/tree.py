@@ -10,7 +10,6 @@ from types import MappingProxyType
 from anvcs.model.changes import Overlay
 from anvcs.model.ids import FileId
 from anvcs.model.room import Entry
-from anvcs.model.tree import DIRECTORY
 
 
 class Node:
@@ -101,8 +100,10 @@ class TreeState:
             yield from self.below(directory + b"/" + name if directory else name)
 
     def overlay(self, directory: bytes, emptied: Callable[[bytes], bool]) -> Overlay | None:
-        """What the room lays over *directory*; *emptied* says whether a base directory
-        with hidden paths has nothing else."""
+        """What the room lays over *directory*.
+
+        *emptied* says whether a base directory with hidden paths has nothing else.
+        """
         node = self.node(directory)
         if node is None:
             return None
@@ -178,8 +179,6 @@ class TreeState:
             directory, _, below = directory.rpartition(b"/")
             if not kept:
                 below = b""
-
-
 
 
 def _is(entry: Entry | None, file: FileId) -> bool:

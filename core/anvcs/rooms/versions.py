@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from anvcs.model.ids import FileId, Oid, Seq
-from anvcs.model.room import Content, Entry
+from anvcs.model.room import Content
 from anvcs.model.tree import DIRECTORY, GITLINK
 from anvcs.rooms.core import Core, to_crlf
 from anvcs.rooms.errors import NoSuchPath
