@@ -1,0 +1,327 @@
+"""pyfuse3's requests become calls of the table; nothing is decided here."""
+
+import errno
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import pyfuse3
+import trio
+from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FlagT, FUSEError, InodeT, ModeT, ReaddirToken, RequestContext
+
+from anvcs.errors import AnvcsError
+from anvcsfs.control_nodes import ControlFile
+from anvcsfs.errnos import errno_of
+from anvcsfs.handles import FileHandle
+from anvcsfs.later import Later
+from anvcsfs.nodes import Node, Place
+from anvcsfs.serving import Gate
+from anvcsfs.status import FOREVER_S, AttributeChange
+from anvcsfs.table import Table
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_ATTEMPTS = 100
+_MAX_NAME = 255
+
+
+class KernelNotifier:
+    """Sends invalidations to the kernel; called only from the notifier's thread."""
+
+    def forget_content(self, ino: int) -> None:
+        """Drop pages and attributes."""
+        pyfuse3.invalidate_inode(InodeT(ino))
+
+    def forget_attributes(self, ino: int) -> None:
+        """Drop attributes."""
+        pyfuse3.invalidate_inode(InodeT(ino), attr_only=True)
+
+    def forget_entry(self, parent: int, name: bytes) -> None:
+        """Drop a name; where the kernel never looked it up, the listing it cached."""
+        pyfuse3.invalidate_entry(InodeT(parent), name)  # type: ignore[arg-type]
+
+
+class Adapter(pyfuse3.Operations):
+    """The kernel's requests, one method each."""
+
+    enable_writeback_cache = False  # peers' changes would stay invisible
+    supports_dot_lookup = False
+
+    def __init__(self, table: Table, gate: Gate, *, xattrs: bool = True) -> None:
+        super().__init__()
+        self._table = table
+        self._gate = gate
+        self._xattrs = xattrs
+        self._negative = EntryAttributes()
+        self._negative.st_ino = InodeT(0)
+        self._negative.entry_timeout = FOREVER_S
+
+    # Plumbing
+
+    async def _call(self, verb: Callable[[], T]) -> T:
+        """Call *verb*; when it asks for a thread, give it one and call again."""
+        try:
+            for _ in range(_ATTEMPTS):
+                try:
+                    return verb()
+                except Later as later:
+                    await self.in_thread(later.job)
+        except FUSEError:
+            raise
+        except Exception as error:  # whatever escapes a handler would end the mount
+            raise self._refusal(error) from error
+        raise FUSEError(errno.EAGAIN)
+
+    async def attempt(self, verb: Callable[[], None]) -> None:
+        """`_call` for our own tasks: a failure is logged and tried again by the next occasion."""
+        try:
+            await self._call(verb)
+        except FUSEError as error:
+            log.warning("%s: %s", getattr(verb, "__name__", "task"), error.__cause__ or error)
+
+    async def attempt_in_thread(self, job: Callable[[], None]) -> None:
+        """`in_thread` for our own tasks."""
+        try:
+            await self.in_thread(job)
+        except (AnvcsError, OSError):
+            log.exception("housekeeping failed")
+
+    async def in_thread(self, job: Callable[[], T]) -> T:
+        """Run *job* in a thread while other requests are served."""
+        self._gate.enter_slow()
+        try:
+            return await trio.to_thread.run_sync(job)
+        finally:
+            self._gate.leave_slow()
+
+    def _refusal(self, error: Exception) -> FUSEError:
+        number = errno_of(error)
+        if not isinstance(error, (OSError, AnvcsError)) or number == errno.EIO:
+            log.error("a request failed", exc_info=error)
+        return FUSEError(number)
+
+    def _reply(self, node: Node, handle: FileHandle | None = None) -> EntryAttributes:
+        """The node's attributes as pyfuse3 wants them, kept until the node changes."""
+        ready = node.reply
+        if ready is not None:
+            return ready  # type: ignore[return-value]
+        status = self._table.status(node, handle)
+        reply = EntryAttributes()
+        reply.st_ino = InodeT(status.ino)
+        reply.generation = 0
+        reply.st_mode = ModeT(status.mode)
+        reply.st_nlink = status.nlink
+        reply.st_uid, reply.st_gid, reply.st_rdev = status.uid, status.gid, status.rdev
+        reply.st_size = status.size
+        reply.st_blksize = 4096
+        reply.st_blocks = (status.size + 511) // 512
+        reply.st_atime_ns, reply.st_mtime_ns, reply.st_ctime_ns = status.atime_ns, status.mtime_ns, status.ctime_ns
+        reply.attr_timeout = status.lifetime_s
+        control = node.parent is not None and node.parent.place is Place.CONTROL
+        reply.entry_timeout = 0 if control else FOREVER_S
+        if not node.on_disk and status.lifetime_s:
+            node.reply = reply
+        return reply
+
+    # Names
+
+    async def lookup(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> EntryAttributes:
+        """LOOKUP."""
+        try:
+            node = self._table.lookup(parent_inode, name)
+            if node is not None:
+                return node.reply or self._reply(node)  # type: ignore[return-value]
+        except Later:
+            node = await self._call(lambda: self._table.lookup(parent_inode, name))
+            if node is not None:
+                return self._reply(node)
+        except Exception as error:
+            raise self._refusal(error) from error
+        parent = self._table.inodes.get(parent_inode)
+        if parent.place is Place.CONTROL:
+            raise FUSEError(errno.ENOENT)
+        return self._negative
+
+    async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
+        """FORGET and BATCH_FORGET."""
+        for ino, count in inode_list:
+            self._table.forget(ino, count)
+
+    async def mkdir(self, parent_inode: InodeT, name: bytes, mode: ModeT, ctx: RequestContext) -> EntryAttributes:
+        """MKDIR."""
+        return self._reply(await self._call(lambda: self._table.mkdir(parent_inode, name, mode, ctx)))
+
+    async def mknod(self, parent_inode: InodeT, name: bytes, mode: ModeT, rdev: int, ctx: RequestContext) -> EntryAttributes:
+        """MKNOD."""
+        return self._reply(await self._call(lambda: self._table.mknod(parent_inode, name, mode, rdev, ctx)))
+
+    async def symlink(self, parent_inode: InodeT, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
+        """SYMLINK."""
+        return self._reply(await self._call(lambda: self._table.symlink(parent_inode, name, target, ctx)))
+
+    async def link(self, inode: InodeT, new_parent_inode: InodeT, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
+        """LINK."""
+        return self._reply(await self._call(lambda: self._table.link(inode, new_parent_inode, new_name)))
+
+    async def readlink(self, inode: InodeT, ctx: RequestContext) -> bytes:
+        """READLINK."""
+        return await self._call(lambda: self._table.readlink(inode))
+
+    async def unlink(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
+        """UNLINK."""
+        await self._call(lambda: self._table.unlink(parent_inode, name))
+
+    async def rmdir(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
+        """RMDIR."""
+        await self._call(lambda: self._table.rmdir(parent_inode, name))
+
+    async def rename(
+        self, parent_inode_old: InodeT, name_old: bytes, parent_inode_new: InodeT, name_new: bytes, flags: FlagT, ctx: RequestContext
+    ) -> None:
+        """RENAME2."""
+        await self._call(lambda: self._table.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags, ctx))
+
+    # Attributes
+
+    async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
+        """GETATTR."""
+        return await self._call(lambda: self._reply(self._table.getattr(inode)))
+
+    async def setattr(
+        self, inode: InodeT, attr: EntryAttributes, fields: pyfuse3.SetattrFields, fh: FileHandleT | None, ctx: RequestContext
+    ) -> EntryAttributes:
+        """SETATTR."""
+        change = AttributeChange(
+            size=attr.st_size if fields.update_size else None,
+            mode=attr.st_mode if fields.update_mode else None,
+            uid=attr.st_uid if fields.update_uid else None,
+            gid=attr.st_gid if fields.update_gid else None,
+            atime_ns=attr.st_atime_ns if fields.update_atime else None,
+            mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+        )
+        return self._reply(await self._call(lambda: self._table.setattr(inode, change, fh)))
+
+    async def getxattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> bytes:
+        """GETXATTR."""
+        if not self._xattrs:
+            raise FUSEError(errno.ENOSYS)  # the kernel then stops asking
+        return await self._call(lambda: self._table.xattrs.get(self._table.inodes.get(inode), name))
+
+    async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[bytes]:
+        """LISTXATTR."""
+        if not self._xattrs:
+            raise FUSEError(errno.ENOSYS)
+        return await self._call(lambda: self._table.xattrs.names(self._table.inodes.get(inode)))
+
+    async def setxattr(self, inode: InodeT, name: bytes, value: bytes, ctx: RequestContext) -> None:
+        """SETXATTR."""
+        if not self._xattrs:
+            raise FUSEError(errno.ENOSYS)
+        await self._call(lambda: self._table.xattrs.set(self._table.inodes.get(inode), name, value))
+
+    async def removexattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> None:
+        """REMOVEXATTR."""
+        if not self._xattrs:
+            raise FUSEError(errno.ENOSYS)
+        await self._call(lambda: self._table.xattrs.remove(self._table.inodes.get(inode), name))
+
+    async def access(self, inode: InodeT, mode: ModeT, ctx: RequestContext) -> bool:
+        """ACCESS; with ``default_permissions`` the kernel decides by itself."""
+        raise FUSEError(errno.ENOSYS)
+
+    async def statfs(self, ctx: RequestContext) -> pyfuse3.StatvfsData:
+        """STATFS."""
+        found = self._table.statfs()
+        data = pyfuse3.StatvfsData()
+        data.f_bsize, data.f_frsize = found.f_bsize, found.f_frsize
+        data.f_blocks, data.f_bfree, data.f_bavail = found.f_blocks, found.f_bfree, found.f_bavail
+        data.f_files, data.f_ffree, data.f_favail = found.f_files, found.f_ffree, found.f_favail
+        data.f_namemax = _MAX_NAME
+        return data
+
+    # Open files
+
+    async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
+        """OPEN."""
+        handle = await self._call(lambda: self._table.open(inode, flags, ctx))
+        direct = isinstance(handle.node, ControlFile)
+        # What the kernel has cached is right: whatever changed behind its back was invalidated.
+        return FileInfo(fh=FileHandleT(handle.number), direct_io=direct, keep_cache=not direct)
+
+    async def create(
+        self, parent_inode: InodeT, name: bytes, mode: ModeT, flags: FlagT, ctx: RequestContext
+    ) -> tuple[FileInfo, EntryAttributes]:
+        """CREATE."""
+        handle = await self._call(lambda: self._table.create(parent_inode, name, mode, flags, ctx))
+        return FileInfo(fh=FileHandleT(handle.number), keep_cache=True), self._reply(handle.node, handle)
+
+    async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
+        """READ."""
+        return await self._call(lambda: self._table.read(fh, off, size))
+
+    async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
+        """WRITE."""
+        return await self._call(lambda: self._table.write(fh, off, buf))
+
+    async def flush(self, fh: FileHandleT) -> None:
+        """FLUSH."""
+        await self._call(lambda: self._table.flush(fh))
+
+    async def release(self, fh: FileHandleT) -> None:
+        """RELEASE."""
+        await self._call(lambda: self._table.release(fh))
+
+    async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
+        """FSYNC."""
+        job = await self._call(lambda: self._table.fsync(fh, data_only=datasync))
+        if job is not None:
+            await self._synced(job)
+
+    async def _synced(self, job: Callable[[], None]) -> None:
+        try:
+            await self.in_thread(job)
+        except Exception as error:
+            raise self._refusal(error) from error
+
+    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
+        """OPENDIR."""
+        return FileHandleT((await self._call(lambda: self._table.opendir(inode))).number)
+
+    async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
+        """READDIRPLUS."""
+        await self._call(lambda: self._fill(fh, start_id, token))
+
+    def _fill(self, fh: int, start_id: int, token: ReaddirToken) -> None:
+        for name, node, cookie in self._table.readdir(fh, start_id):
+            try:
+                reply = node.reply or self._reply(node)
+            except FileNotFoundError:
+                continue  # a local file that went away under us
+            if not pyfuse3.readdir_reply(token, name, reply, cookie):  # type: ignore[arg-type]
+                break
+            if cookie > 2:  # "." and ".." are not references
+                node.nlookup += 1
+
+    async def releasedir(self, fh: FileHandleT) -> None:
+        """RELEASEDIR."""
+        self._table.releasedir(fh)
+
+    async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
+        """FSYNCDIR."""
+        job = await self._call(lambda: self._table.fsyncdir(fh))
+        await self._synced(job)
+
+    def stacktrace(self) -> None:
+        """pyfuse3's debugging hook, by setting an extended attribute: not offered."""
+
+
+def fuse_options(*, name: str, allow_other: bool, read_only: bool, extra: Sequence[str]) -> set[str]:
+    """Mount options for `pyfuse3.init`."""
+    options = set(pyfuse3.default_options)
+    options.update({f"fsname={name}", "subtype=anvcsfs", "default_permissions", *extra})
+    if allow_other:
+        options.add("allow_other")
+    if read_only:
+        options.add("ro")
+    return options
+

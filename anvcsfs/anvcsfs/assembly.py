@@ -1,0 +1,173 @@
+"""Wires one view: store, Git, room, table.  Each thing's end is registered when it begins."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from anvcs.base_tree import GitBaseTree
+from anvcs.committing import Committer
+from anvcs.config import FILE_NAME, Config, parse_config
+from anvcs.git import admin, indexing, setup
+from anvcs.git.objects import ObjectStore
+from anvcs.git.refs import Refs
+from anvcs.git.skeleton import Skeleton
+from anvcs.model.ids import Oid
+from anvcs.model.room import Author
+from anvcs.note_queue import NoteQueue
+from anvcs.rooms.room import Room
+from anvcs.store import Store
+from anvcs.views import ViewSpec
+from anvcsfs.following import Follower, stream_of
+from anvcsfs.refreshing import Refresher
+from anvcsfs.renames import move_shadow
+from anvcsfs.table import Table
+from anvcsfs.view import Limits, View
+from anvcsfs.watching import RefWatch
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A view that is ready to be served."""
+
+    view: View
+    table: Table
+    watch: RefWatch
+
+    def close_down(self) -> None:
+        """After the unmount: nothing that was acknowledged stays only here."""
+        self.table.finish()
+        job = self.table.follower.wip_job()
+        if job is not None:
+            job()
+        self.view.room.checkpoint()
+
+
+def limits_of(config: Config) -> Limits:
+    """The view's limits from the repository's configuration."""
+    room = config.room
+    return Limits(
+        text_bytes=room.text_limit,
+        share_bytes=room.max_share_size,
+        publish_s=room.publish_after_ms / 1000,
+        wip_s=float(room.wip_interval_s),
+    )
+
+
+class _Builder:
+    """Makes the parts of a view in the order in which they need each other."""
+
+    def __init__(self, spec: ViewSpec, stack: ExitStack) -> None:
+        self._spec = spec
+        self._stack = stack
+        self._store = Store.open(spec.common_dir)
+        self._git = ObjectStore(spec.common_dir)
+        self._refs = Refs(self._git)
+        folder = spec.folder
+        self._skeleton = Skeleton(spec.common_dir, folder / "skeleton.git", folder / "skeleton")
+        stack.callback(self._skeleton.close)
+        self._author = Author(agent=spec.agent, model=spec.model, view=spec.name)
+        self._admin = folder / "git"
+
+    def _base(self, stream: str) -> Oid | None:
+        return self._refs.get(f"refs/heads/{stream}")
+
+    def _config(self, base: Oid | None) -> Config:
+        entry = None if base is None else self._git.find(self._git.tree_of(base), FILE_NAME.encode())
+        return Config() if entry is None else parse_config(self._git.blob(entry.oid))
+
+    def _mirror(self) -> Path | None:
+        """Where readable copies of the notes go; a bare repository has no place for them."""
+        work_tree = setup.inspect(self._spec.common_dir).work_tree
+        return None if work_tree is None else work_tree / ".ai" / "meta"
+
+    def open_room(self, name: str, base: Oid | None, text_bytes: int) -> Room:
+        """The room *name*, made at *base* when it is new."""
+        room = Room.open(
+            self._store.room_file(name),
+            tree=GitBaseTree(self._git, self._skeleton),
+            objects=self._store.objects,
+            author=self._author,
+            base=base,
+            text_limit=text_bytes,
+        )
+        return room
+
+    def build(self) -> Assembly:
+        """All of it."""
+        spec = self._spec
+        admin.ensure(spec.common_dir, self._admin, spec.mountpoint, admin.Branch(f"refs/heads/{spec.stream}"))
+        head = admin.read_head(self._admin)
+        detached = isinstance(head, admin.Detached)
+        stream = spec.stream if isinstance(head, admin.Detached) else stream_of(head)
+        base = head.oid if isinstance(head, admin.Detached) else self._base(stream)
+        limits = limits_of(self._config(base))
+        room = self.open_room(f"~{spec.name}" if detached else stream, base, limits.text_bytes)
+        view = View(
+            folder=spec.folder,
+            mountpoint=os.fspath(spec.mountpoint),
+            git=self._git,
+            refs=self._refs,
+            room=room,
+            skeleton=self._skeleton,
+            author=self._author,
+            stream=stream,
+            detached=detached,
+            epoch_ns=spec.epoch_ns,
+            uid=spec.uid,
+            gid=spec.gid,
+            limits=limits,
+            read_only=spec.read_only,
+        )
+        self._stack.callback(view.close)
+        table = Table(view)
+        self._connect(view, table, limits)
+        watch = RefWatch(spec.common_dir, self._admin)
+        self._stack.callback(watch.close)
+        watch.watch_branch(stream)
+        return Assembly(view, table, watch)
+
+    def _connect(self, view: View, table: Table, limits: Limits) -> None:
+        spec = self._spec
+        committer = Committer(
+            git=self._git,
+            refs=self._refs,
+            skeleton=self._skeleton,
+            queue=NoteQueue(self._store.root / "queue" / "notes"),
+            mirror=self._mirror(),
+            admin_dir=self._admin,
+            work_dir=spec.mountpoint,
+            agent=spec.agent,
+            model=spec.model,
+        )
+        table.follower = Follower(
+            view=view,
+            refresher=Refresher(view, table.inodes, table.files),
+            publisher=table.publisher,
+            committer=committer,
+            admin_dir=self._admin,
+            open_room=lambda name, base, _: self.open_room(name, base, limits.text_bytes),
+            stat_job=lambda base: self._index_job(view, base),
+        )
+        table.committer = committer
+        table.control.show_git(admin.git_file(self._admin))
+        for old, new in view.attributes.planned_moves():
+            move_shadow(view, old, new)
+        view.attributes.forget_moves()
+        table.publisher.recover()
+        table.follower.follow()
+        table.follower.build_index()
+
+    def _index_job(self, view: View, base: Oid | None) -> Callable[[], None]:
+        """The index of a view that has none yet, with the times the mount reports."""
+        overrides = view.attributes.known_times()
+        return lambda: indexing.ensure(
+            self._admin, self._spec.common_dir, base, epoch_ns=view.epoch_ns, uid=view.uid, gid=view.gid, overrides=overrides
+        )
+
+
+def assemble(spec: ViewSpec, stack: ExitStack) -> Assembly:
+    """Open everything that the view *spec* needs; *stack* closes it in reverse."""
+    return _Builder(spec, stack).build()
+

@@ -1,0 +1,174 @@
+"""What a view remembers of shared files beyond what Git records.
+
+Times after a commit, ownership, mode bits other than the executable one, extended
+attributes, inode numbers that aren't the path's own, and hard links: local state of
+the view, in ``views/<name>/view.sqlite``, kept over remounts and never committed.
+Rows exist only for paths that differ from the defaults.
+"""
+
+import json
+import sqlite3
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS attributes (
+    directory BLOB NOT NULL,   -- path of the directory, b'' is the top
+    name      BLOB NOT NULL,   -- b'' is the directory itself
+    mode      INTEGER,         -- permission bits
+    uid       INTEGER,
+    gid       INTEGER,
+    mtime_ns  INTEGER,
+    atime_ns  INTEGER,
+    ino       INTEGER,
+    xattrs    TEXT,            -- JSON: name -> hex of the value
+    link      BLOB,            -- id of the hard link group
+    PRIMARY KEY (directory, name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_link ON attributes (link) WHERE link IS NOT NULL;
+CREATE TABLE IF NOT EXISTS moves (old BLOB NOT NULL, new BLOB NOT NULL);  -- intent: see DiskSide.move_tree
+"""
+_COLUMNS = "mode, uid, gid, mtime_ns, atime_ns, ino, xattrs, link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """Overrides of one path; ``None`` is "the default"."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    mtime_ns: int | None = None
+    atime_ns: int | None = None
+    ino: int | None = None
+    xattrs: dict[bytes, bytes] | None = None
+    link: bytes | None = None
+
+
+class AttributeStore:
+    """The table; each change is durable against the death of the process."""
+
+    def __init__(self, file: Path) -> None:
+        self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(_SCHEMA)
+        self._any = self._db.execute("SELECT 1 FROM attributes LIMIT 1").fetchone() is not None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def get(self, path: bytes) -> Attributes | None:
+        """Overrides of *path*."""
+        if not self._any:
+            return None
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM attributes WHERE directory = ? AND name = ?", split(path)).fetchone()
+        return _attributes(row) if row else None
+
+    def has_directory(self, path: bytes) -> bool:
+        """Whether any name in the directory *path*, or it itself, has overrides."""
+        return self._any and self._db.execute("SELECT 1 FROM attributes WHERE directory = ? LIMIT 1", (path,)).fetchone() is not None
+
+    def update(self, path: bytes, **fields: object) -> None:
+        """Change some fields of *path*'s overrides."""
+        new = replace(self.get(path) or Attributes(), **fields)  # type: ignore[arg-type]
+        self._put([(path, new)])
+
+    def update_many(self, changes: dict[bytes, Attributes]) -> None:
+        """Replace the overrides of many paths in one step."""
+        self._put(list(changes.items()))
+
+    def remove(self, path: bytes) -> None:
+        """Forget *path*."""
+        if self._any:
+            self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(path))
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Move the overrides of *old* to *new*, replacing those there."""
+        if not self._any:
+            return
+        with self._transaction():
+            self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(new))
+            self._db.execute("UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?", (*split(new), *split(old)))
+
+    def rename_tree(self, old: bytes, new: bytes) -> None:
+        """Move the overrides of everything below the directory *old*, itself included."""
+        if not self._any:
+            return
+        with self._transaction():
+            self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(new))
+            self._db.execute("UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?", (*split(new), *split(old)))
+            self._db.execute(
+                "UPDATE attributes SET directory = CAST(? || substr(directory, ?) AS BLOB)"
+                " WHERE directory = ? OR (directory > ? AND directory < ?)",
+                (new, len(old) + 1, old, old + b"/", old + b"0"),
+            )
+
+    def known_times(self) -> dict[bytes, int]:
+        """Every path that has a modification time of its own."""
+        rows = self._db.execute("SELECT directory, name, mtime_ns FROM attributes WHERE mtime_ns IS NOT NULL")
+        return {join(directory, name): mtime_ns for directory, name, mtime_ns in rows}
+
+    def paths_of_link(self, link: bytes) -> list[bytes]:
+        """Every path of the hard link group *link*."""
+        rows = self._db.execute("SELECT directory, name FROM attributes WHERE link = ?", (link,)).fetchall()
+        return [join(directory, name) for directory, name in rows]
+
+    def plan_move(self, old: bytes, new: bytes) -> None:
+        """Record that the local half of a directory is to move from *old* to *new*."""
+        self._db.execute("INSERT INTO moves VALUES (?, ?)", (old, new))
+
+    def planned_moves(self) -> list[tuple[bytes, bytes]]:
+        """Moves that may not have happened yet."""
+        return [(bytes(old), bytes(new)) for old, new in self._db.execute("SELECT old, new FROM moves")]
+
+    def forget_moves(self) -> None:
+        """All planned moves have happened."""
+        self._db.execute("DELETE FROM moves")
+
+    def _put(self, rows: list[tuple[bytes, Attributes]]) -> None:
+        self._any = self._any or bool(rows)
+        sql = f"INSERT OR REPLACE INTO attributes (directory, name, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
+        with self._transaction():
+            self._db.executemany(sql, [(*split(path), *_row(item)) for path, item in rows])
+
+    def _transaction(self) -> "_Transaction":
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    """BEGIN … COMMIT, rolled back when anything fails in between."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """Directory and name of *path*."""
+    directory, _, name = path.rpartition(b"/")
+    return directory, name
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """The path of *name* in *directory*."""
+    return directory + b"/" + name if directory else name
+
+
+def _row(item: Attributes) -> tuple[object, ...]:
+    xattrs = None if item.xattrs is None else json.dumps({name.hex(): value.hex() for name, value in item.xattrs.items()})
+    return (item.mode, item.uid, item.gid, item.mtime_ns, item.atime_ns, item.ino, xattrs, item.link)
+
+
+def _attributes(row: tuple[object, ...]) -> Attributes:
+    mode, uid, gid, mtime_ns, atime_ns, ino, xattrs, link = row
+    decoded = None
+    if isinstance(xattrs, str):
+        decoded = {bytes.fromhex(name): bytes.fromhex(value) for name, value in json.loads(xattrs).items()}
+    return Attributes(mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns, atime_ns=atime_ns, ino=ino, xattrs=decoded, link=link)  # type: ignore[arg-type]

@@ -1,0 +1,249 @@
+"""How directories load and how nodes come to be, from whatever source names them."""
+
+import os
+import stat as st
+
+from anvcs.model.ids import LOCAL_INODE, inode_number
+from anvcs.model.room import Entry
+from anvcs.model.tree import DIRECTORY, EXECUTABLE, GITLINK, SYMLINK, TreeEntry
+from anvcsfs.attributes import join
+from anvcsfs.nodes import Dir, File, HistorySource, Marker, Node, Place
+from anvcsfs.view import View
+
+RESERVED = (b".git", b".anvcs")
+"""Names at the top of a view that are ours, whatever a tree says."""
+_MAX_RANDOM = 1 << 61
+
+
+def permissions(git_mode: int) -> int:
+    """The ``st_mode`` that a checkout gives a file of *git_mode*."""
+    if git_mode == SYMLINK:
+        return st.S_IFLNK | 0o777
+    return st.S_IFREG | (0o755 if git_mode == EXECUTABLE else 0o644)
+
+
+def is_directory(item: object) -> bool:
+    """Whether a child (node or source) is a directory."""
+    if isinstance(item, TreeEntry):
+        return item.mode in (DIRECTORY, GITLINK)
+    if isinstance(item, Entry):
+        return item.mode in (DIRECTORY, GITLINK)
+    if isinstance(item, HistorySource):
+        return item.entry.mode in (DIRECTORY, GITLINK)
+    return isinstance(item, Dir) or item is Marker.SHARED_DIR or item is Marker.LOCAL_DIR
+
+
+class Births:
+    """Loads directories and makes nodes; knows no request."""
+
+    def __init__(self, view: View, nodes: dict[int, Node]) -> None:
+        self._view = view
+        self._nodes = nodes
+
+    # Loading directories
+
+    def load(self, parent: Dir) -> dict[bytes, object]:
+        """Read the children of a shared or history directory, all sources merged."""
+        if parent.place is Place.HISTORY:
+            children = self._load_history(parent)
+        else:
+            children = self._load_shared(parent)
+        parent.children = children
+        parent.nlink = 2 + sum(map(is_directory, children.values()))
+        if parent.place is Place.SHARED:
+            self._view.load_rules(parent.path, children)
+        return children
+
+    def fresh(self, parent: Dir) -> dict[bytes, object]:
+        """The children of a shared directory as they are now, without touching the node's."""
+        children = self._load_shared(parent)
+        self._view.load_rules(parent.path, children)
+        return children
+
+    def _load_history(self, parent: Dir) -> dict[bytes, object]:
+        if parent.tree is None:
+            return {}
+        time_ns = parent.mtime_ns
+        return {entry.name: HistorySource(entry, time_ns) for entry in self._view.git.tree(parent.tree)}
+
+    def _load_shared(self, parent: Dir) -> dict[bytes, object]:
+        view, path = self._view, parent.path
+        children: dict[bytes, object] = {}
+        if parent.tree is not None:
+            children = {entry.name: entry for entry in view.git.tree(parent.tree)}
+        overlay = view.room.overlay(path)
+        if overlay is not None:
+            for name in overlay.hidden:
+                children.pop(name, None)
+            for name in overlay.dirs:
+                if not is_directory(children.get(name)):
+                    children[name] = Marker.SHARED_DIR
+            for name, entry in overlay.entries.items():
+                if entry.mode != DIRECTORY or not is_directory(children.get(name)):
+                    children[name] = entry
+                parent.mtime_ns = max(parent.mtime_ns, entry.mtime_ns)
+        self._add_disk(parent, path, children)
+        if parent.parent is None:
+            for name in RESERVED:
+                children.pop(name, None)
+        parent.overrides = view.attributes.has_directory(path)
+        return children
+
+    def _add_disk(self, parent: Dir, path: bytes, children: dict[bytes, object]) -> None:
+        """Add what lies on the real disk here: shared names win, shared directories merge."""
+        view = self._view
+        real = view.real(path)
+        try:
+            entries = list(os.scandir(real))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        parent.mtime_ns = max(parent.mtime_ns, os.stat(real).st_mtime_ns)
+        for entry in entries:
+            if entry.name not in children:
+                children[entry.name] = self._disk_source(join(path, entry.name), entry.is_dir(follow_symlinks=False))
+
+    def _disk_source(self, path: bytes, is_dir: bool) -> Marker:
+        view = self._view
+        if is_dir:
+            # A directory above pending files is shared although only the disk has it yet.
+            return Marker.SHARED_DIR if view.pending.below(path) else Marker.LOCAL_DIR
+        return Marker.PENDING if path in view.pending else Marker.LOCAL
+
+    # Making nodes
+
+    def make(self, parent: Dir, name: bytes, source: object) -> Node:
+        """The node of *name*, from *source*; it replaces the source among the children."""
+        node: Node
+        if isinstance(source, TreeEntry):
+            node = self._from_tree(parent, name, source)
+        elif isinstance(source, Entry):
+            node = self._from_entry(parent, name, source)
+        elif isinstance(source, HistorySource):
+            node = self._from_history(parent, name, source)
+        elif source is Marker.SHARED_DIR:
+            node = self._shared_dir(parent, name, self._view.epoch_ns)
+        else:
+            node = self._from_disk(parent, name, pending=source is Marker.PENDING)
+        node.source = source
+        self._adopt(parent, name, node)
+        return node
+
+    def disk_child(self, parent: Dir, name: bytes) -> Node | None:
+        """The node of *name* in a local directory; ``None`` when the disk has no such name."""
+        if parent.children is None:
+            parent.children = {}
+        known = parent.children.get(name)
+        if isinstance(known, Node):
+            return known
+        try:
+            node = self._from_disk(parent, name, pending=False)
+        except FileNotFoundError:
+            return None
+        node.source = Marker.LOCAL
+        self._adopt(parent, name, node)
+        return node
+
+    def _adopt(self, parent: Dir, name: bytes, node: Node) -> None:
+        if parent.children is None:
+            parent.children = {}
+        parent.children[name] = node
+        parent.live += 1
+        self._nodes[node.ino] = node
+
+    def _from_tree(self, parent: Dir, name: bytes, source: TreeEntry) -> Node:
+        epoch = self._view.epoch_ns
+        if source.mode == DIRECTORY:
+            directory = self._shared_dir(parent, name, epoch)
+            directory.tree = source.oid
+            return directory
+        if source.mode == GITLINK:
+            return self._submodule(parent, name)
+        return self._shared_file(parent, name, source.mode, epoch)
+
+    def _from_entry(self, parent: Dir, name: bytes, source: Entry) -> Node:
+        if source.mode == DIRECTORY:
+            return self._shared_dir(parent, name, source.mtime_ns or self._view.epoch_ns)
+        if source.mode == GITLINK:
+            return self._submodule(parent, name)
+        node = self._shared_file(parent, name, source.mode, source.mtime_ns or self._view.epoch_ns)
+        node.size = source.size
+        return node
+
+    def _submodule(self, parent: Dir, name: bytes) -> Dir:
+        """A submodule's work tree is local: ``git submodule update`` fills it."""
+        path = join(parent.path, name)
+        os.makedirs(self._view.real(path), exist_ok=True)
+        node = Dir(self._free_number(path), parent, name, Place.LOCAL, st.S_IFDIR | 0o755)
+        node.children = {}
+        return node
+
+    def _from_history(self, parent: Dir, name: bytes, source: HistorySource) -> Node:
+        entry = source.entry
+        ino = self._free_number(b"\0" + join(parent.path, name))
+        node: Node
+        if entry.mode in (DIRECTORY, GITLINK):
+            directory = Dir(ino, parent, name, Place.HISTORY, st.S_IFDIR | 0o555)
+            directory.tree = entry.oid if entry.mode == DIRECTORY else None
+            node = directory
+        else:
+            node = File(ino, parent, name, Place.HISTORY, permissions(entry.mode) & ~0o222)
+        self._own(node, source.time_ns)
+        return node
+
+    def _shared_dir(self, parent: Dir, name: bytes, time_ns: int) -> Dir:
+        path = join(parent.path, name)
+        node = Dir(self._free_number(path), parent, name, Place.SHARED, st.S_IFDIR | 0o755)
+        self._own(node, time_ns)
+        if parent.overrides:
+            self.override(node, path)
+        return node
+
+    def _shared_file(self, parent: Dir, name: bytes, git_mode: int, time_ns: int) -> File:
+        path = join(parent.path, name)
+        node = File(self._free_number(path), parent, name, Place.SHARED, permissions(git_mode))
+        self._own(node, time_ns)
+        if parent.overrides:
+            self.override(node, path)
+        return node
+
+    def _from_disk(self, parent: Dir, name: bytes, *, pending: bool) -> Node:
+        path = join(parent.path, name)
+        found = os.lstat(self._view.real(path))
+        if pending:
+            return File(self._free_number(path), parent, name, Place.PENDING, found.st_mode)
+        ino = found.st_ino | LOCAL_INODE
+        known = self._nodes.get(ino)
+        if isinstance(known, File):  # a hard link: one inode, several names
+            known.links = [*(known.links or []), (parent, name)]
+            return known
+        if st.S_ISDIR(found.st_mode):
+            node = Dir(ino, parent, name, Place.LOCAL, found.st_mode)
+            node.children = {}
+            return node
+        return File(ino, parent, name, Place.LOCAL, found.st_mode)
+
+    def override(self, node: Node, path: bytes) -> None:
+        """Apply what the view remembers of *path*."""
+        kept = self._view.attributes.get(path)
+        if kept is None:
+            return
+        if kept.mode is not None:
+            node.mode = st.S_IFMT(node.mode) | kept.mode
+        node.uid = node.uid if kept.uid is None else kept.uid
+        node.gid = node.gid if kept.gid is None else kept.gid
+        if kept.mtime_ns is not None:
+            node.mtime_ns = node.ctime_ns = kept.mtime_ns
+        node.atime_ns = node.mtime_ns if kept.atime_ns is None else kept.atime_ns
+        if kept.ino is not None and kept.ino not in self._nodes:
+            node.ino = kept.ino
+
+    def _own(self, node: Node, time_ns: int) -> None:
+        node.uid, node.gid = self._view.uid, self._view.gid
+        node.mtime_ns = node.ctime_ns = node.atime_ns = time_ns
+
+    def _free_number(self, path: bytes) -> int:
+        """The path's own inode number, or a random one while another node has that."""
+        ino = inode_number(path)
+        while ino in self._nodes:
+            ino = int.from_bytes(os.urandom(8), "big") % _MAX_RANDOM | (1 << 17)
+        return ino

@@ -1,0 +1,1 @@
+"""``.anvcs`` and ``.git``: what a view offers beyond the repository's files."""

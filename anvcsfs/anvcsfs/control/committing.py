@@ -1,0 +1,96 @@
+"""``.anvcs/commit``: from a message to a commit."""
+
+from typing import TYPE_CHECKING
+
+from anvcs.committing import CommitResult, Plan, StreamBusy, StreamMoved
+from anvcs.model.request import CommitRequest, parse_commit_request
+from anvcsfs.control_nodes import ControlHandle
+from anvcsfs.control.reports import Reports, document, shown
+from anvcsfs.later import Later
+
+if TYPE_CHECKING:
+    from anvcsfs.table import Table
+
+_USAGE = b"""# Write a message here and close: the first line is the subject.
+#   echo 'feat: add parser' | tee .anvcs/commit
+# or a YAML or JSON mapping with message, prompt, model, agent, test_report, tests_passed,
+# coverage, env, paths, allow_empty, no_verify, trailers.  Then read this file: one JSON document.
+"""
+_ATTEMPTS = 5
+
+
+class _Progress:
+    """A request between two calls of `CommitRequests.submit`."""
+
+    def __init__(self, request: CommitRequest) -> None:
+        self.request = request
+        self.attempts = 0
+        self.plan: Plan | None = None
+        self.outcome: CommitResult | Exception | None = None
+
+    def run(self, table: "Table") -> None:
+        """The slow part, in a thread; touches Git only."""
+        assert self.plan is not None  # submit made it
+        try:
+            self.outcome = table.committer.execute(self.plan)
+        except Exception as error:  # kept for the serving loop, which raises it to the writer
+            self.outcome = error
+
+
+class CommitRequests:
+    """Carries commit requests out, one at a time."""
+
+    def __init__(self, table: "Table", reports: Reports) -> None:
+        self._table = table
+        self._reports = reports
+
+    def usage(self) -> bytes:
+        """What the file shows before the first request."""
+        return _USAGE
+
+    def submit(self, handle: ControlHandle, data: bytes) -> bytes:
+        """Make a commit of the room, or of a part of it."""
+        state = handle.state
+        if not isinstance(state, _Progress):
+            state = handle.state = _Progress(parse_commit_request(data))
+        if state.outcome is None:
+            self._start(state)
+        outcome, state.outcome = state.outcome, None
+        self._table.follower.committing = False
+        if isinstance(outcome, StreamMoved):
+            self._table.follower.follow()
+            if state.attempts < _ATTEMPTS:
+                state.plan = None
+                self._start(state)
+            raise StreamBusy(outcome.stream)
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert outcome is not None
+        return self._finish(outcome)
+
+    def _start(self, state: _Progress) -> None:
+        table = self._table
+        table.save_open_files()
+        table.publisher.publish_all()
+        table.follower.follow()
+        state.attempts += 1
+        state.plan = table.committer.prepare(table.view.room, state.request, stream=table.view.stream, detached=table.view.detached)
+        table.follower.committing = True
+        raise Later(lambda: state.run(table))
+
+    def _finish(self, result: CommitResult) -> bytes:
+        self._table.follower.committed(result)
+        return document(
+            {
+                "ok": True,
+                "commit": result.commit.hex(),
+                "stream": result.stream,
+                "subject": result.subject,
+                "paths": [shown(path) for path in result.paths],
+                "contributors": [
+                    {"agent": one.agent, "model": one.model, "added": one.added, "removed": one.removed} for one in result.contributors
+                ],
+                "duration_ms": round(result.duration_s * 1000, 1),
+                "notes": list(result.remarks),
+            }
+        )

@@ -1,0 +1,180 @@
+"""``.anvcs`` and ``.git``: what a view offers beyond the repository's files.
+
+A request is what has been written to a control file when the process that opened it
+lets go of it (its last descriptor), syncs it, or reads the answer from the same
+handle.  Shells flush a redirection before anything is written, and every child that
+inherited the descriptor flushes when it exits; those flushes are nothing.
+"""
+
+import errno
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from anvcs.errors import AnvcsError
+from anvcsfs.callers import holds
+from anvcsfs.control.committing import CommitRequests
+from anvcsfs.control.history import History
+from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle
+from anvcsfs.control.reports import Reports, document
+from anvcsfs.errnos import errno_of
+from anvcsfs.handles import Caller
+from anvcsfs.nodes import Dir, Node
+from anvcsfs.status import Status
+
+if TYPE_CHECKING:
+    from anvcsfs.table import Table
+
+log = logging.getLogger(__name__)
+_MAX_REQUEST = 1 << 20
+_FIRST = 2
+
+
+class Control:
+    """Makes the control nodes and carries their requests out."""
+
+    def __init__(self, table: "Table") -> None:
+        self._table = table
+        self._view = table.view
+        self._next = _FIRST
+        self.reports = Reports(table)
+        self.commits = CommitRequests(table, self.reports)
+        self.history = History(table.view, table.inodes, self._number)
+        self.git_link: bytes = b""
+        """Content of the view's ``.git`` file."""
+        self._known: dict[bytes, Node] = {}
+        top = ControlDir(self._number(), table.inodes.root, b".anvcs", lambda _, name: self._known.get(name), lambda: list(self._known))
+        self._take(top)
+        table.inodes.fixed[b".anvcs"] = top
+        table.inodes.root.nlink += 1
+        self._fill(top)
+
+    def _number(self) -> int:
+        self._next += 1
+        return self._next
+
+    def _take(self, node: Node) -> None:
+        view = self._view
+        node.uid, node.gid = view.uid, view.gid
+        node.mtime_ns = node.ctime_ns = node.atime_ns = view.epoch_ns
+        self._table.inodes.add(node)
+
+    def _fill(self, top: ControlDir) -> None:
+        reports = self.reports
+        files = {
+            b"status": reports.status,
+            b"log": reports.log,
+            b"graph": reports.graph,
+            b"ops": reports.ops,
+            b"agent": reports.agent,
+            b"stream": reports.stream,
+        }
+        for name, content in files.items():
+            self._known[name] = ControlFile(self._number(), top, name, content)
+        self._known[b"commit"] = ControlFile(self._number(), top, b"commit", self.commits.usage, self.commits.submit)
+        self._known[b"refs"] = self.history.refs(top)
+        self._known[b"commits"] = self.history.commits(top)
+        self._known[b"fsmonitor"] = ControlDir(self._number(), top, b"fsmonitor", self._monitor, list)
+        for node in self._known.values():
+            self._take(node)
+
+    def show_git(self, link: bytes) -> None:
+        """Offer a ``.git`` file with content *link*."""
+        self.git_link = link
+        root = self._table.inodes.root
+        node = ControlFile(self._number(), root, b".git", lambda: self.reports.git_ready(self.git_link))
+        self._take(node)
+        root_fixed = self._table.inodes.fixed
+        root_fixed[b".git"] = node
+
+    def _monitor(self, parent: ControlDir, token: bytes) -> Node | None:
+        node = ControlFile(self._number(), parent, token, lambda: self._view.journal.answer(token))
+        self._take(node)
+        return node
+
+    # Verbs
+
+    def status(self, node: ControlFile) -> Status:
+        """Attributes; the size is that of the content as it is now."""
+        # Looking at .git must not wait for the index; opening it does.
+        size = len(self.git_link) if node.name == b".git" else len(self._content(node))
+        now = time.time_ns()
+        return Status(node.ino, node.mode, 1, node.uid, node.gid, 0, size, now, now, now, 0.0)
+
+    def open(self, node: ControlFile, flags: int, caller: Caller) -> ControlHandle:
+        """Open for reading or for a request."""
+        writes = flags & os.O_ACCMODE != os.O_RDONLY
+        if writes and node.request is None:
+            raise OSError(errno.EACCES, f"{os.fsdecode(node.name)} can only be read")
+        handle = ControlHandle(node, caller.pid)
+        if not writes:
+            handle.content = self._content(node)
+        node.opens += 1
+        self._table.handles.add(handle)
+        return handle
+
+    def _content(self, node: ControlFile) -> bytes:
+        return node.content() if node.answer is None else node.answer
+
+    def read(self, handle: ControlHandle, offset: int, length: int) -> bytes:
+        """Read; a request that was written to the same handle is carried out first."""
+        if handle.wrote is not None:
+            self._run(handle)
+            # The writer's position is behind what it wrote: it reads the answer from there or from the start.
+        if handle.content is None:
+            handle.content = self._content(handle.node)
+        return handle.content[offset : offset + length]
+
+    def write(self, handle: ControlHandle, offset: int, data: bytes) -> int:
+        """Collect a request."""
+        if handle.wrote is None:
+            handle.wrote = bytearray()
+        if offset + len(data) > _MAX_REQUEST:
+            raise OSError(errno.EFBIG, "a request is at most 1 MiB")
+        if offset > len(handle.wrote):
+            handle.wrote.extend(bytes(offset - len(handle.wrote)))
+        handle.wrote[offset : offset + len(data)] = data
+        return len(data)
+
+    def flush(self, handle: ControlHandle) -> None:
+        """A descriptor was closed: run the request if the opener has none left."""
+        if handle.wrote is not None and not (handle.state is None and holds(handle.pid, self._view.mountpoint, handle.node.path)):
+            self._run(handle)
+
+    def fsync(self, handle: ControlHandle) -> None:
+        """The writer wants the answer now."""
+        if handle.wrote is not None:
+            self._run(handle)
+
+    def release(self, handle: ControlHandle) -> None:
+        """Nobody has the handle any more; what no flush carried out is carried out now."""
+        if handle.wrote is not None:
+            self._run(handle)
+        handle.node.opens -= 1
+        if isinstance(handle.node.parent, Dir) and handle.node.parent.name == b"fsmonitor":
+            self._table.inodes.drop_control(handle.node)
+
+    def _run(self, handle: ControlHandle) -> None:
+        node = handle.node
+        assert node.request is not None  # only such files can be opened for writing
+        request = bytes(handle.wrote or b"").lstrip(b"\0")
+        try:
+            node.answer = node.request(handle, request)
+        except (AnvcsError, OSError) as error:
+            self._failed(handle, error)
+            raise
+        handle.wrote, handle.state, handle.content = None, None, node.answer
+        self.reports.last_error = None
+
+    def _failed(self, handle: ControlHandle, error: AnvcsError | OSError) -> None:
+        name = os.fsdecode(handle.node.name)
+        answer = {"ok": False, "request": name, "error": type(error).__name__, "errno": errno.errorcode.get(errno_of(error)), "message": _words(error)}
+        log.info("request %s failed: %s", name, answer["message"])
+        self.reports.last_error = answer
+        handle.node.answer = document(answer)
+        handle.wrote, handle.state, handle.content = None, None, handle.node.answer
+
+
+def _words(error: AnvcsError | OSError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

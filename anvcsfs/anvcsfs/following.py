@@ -1,0 +1,174 @@
+"""Following Git: commits made by others, branch switches, and the index of the view.
+
+The view's HEAD says which stream it shows.  When that stream's ref moves, the room's
+base moves with it: if Git in this very view moved it (its HEAD's log says so), the
+work tree is already what Git wants and stays; otherwise unchanged files follow.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from anvcs.committing import CommitResult, Committer
+from anvcs.git import admin, indexing
+from anvcs.model.ids import Oid
+from anvcs.model.request import CommitRequest
+from anvcs.rooms.room import Room
+from anvcsfs.carrying import carry
+from anvcsfs.later import Later
+from anvcsfs.publishing import Publisher
+from anvcsfs.refreshing import Refresher
+from anvcsfs.view import View
+
+log = logging.getLogger(__name__)
+
+
+class IndexJobs:
+    """Work on the view's Git index, in order, in threads; readers of ``.git`` wait for it."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+        self.added: Callable[[], None] = lambda: None
+        """Called when there is something to do."""
+
+    def add(self, job: Callable[[], None]) -> None:
+        """Queue *job*."""
+        self._jobs.append(job)
+        self.added()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is to be done or under way."""
+        return bool(self._jobs) or self._lock.locked()
+
+    def run(self) -> None:
+        """Do everything that is queued; from any thread."""
+        with self._lock:
+            while self._jobs:
+                job = self._jobs[0]
+                try:
+                    job()
+                except Exception:
+                    # A stale index costs Git some hashing and nothing else.
+                    log.exception("the view's index could not be brought up to date")
+                self._jobs.popleft()
+
+
+def stream_of(head: admin.Branch) -> str:
+    """The stream that a view whose HEAD is *head* shows."""
+    return head.name.removeprefix("refs/heads/")
+
+
+class Follower:
+    """Keeps room, base and index in step with Git."""
+
+    def __init__(
+        self,
+        *,
+        view: View,
+        refresher: Refresher,
+        publisher: Publisher,
+        committer: Committer,
+        admin_dir: Path,
+        open_room: Callable[[str, Oid | None, bool], Room],
+        stat_job: Callable[[Oid | None], Callable[[], None]],
+    ) -> None:
+        self._view = view
+        self._refresher = refresher
+        self._publisher = publisher
+        self._committer = committer
+        self._admin = admin_dir
+        self._open_room = open_room
+        self._stat_job = stat_job
+        self.index = IndexJobs()
+        self.committing = False
+        self._wip_seq = view.room.seq
+
+    # Following refs
+
+    def follow(self) -> None:
+        """Compare Git's refs with the room's base, and catch up; not while a commit of ours is under way."""
+        if self.committing:
+            return
+        view = self._view
+        head = admin.read_head(self._admin)
+        detached = isinstance(head, admin.Detached)
+        stream = view.stream if isinstance(head, admin.Detached) else stream_of(head)
+        target = head.oid if isinstance(head, admin.Detached) else view.refs.get(f"refs/heads/{stream}")
+        for moved in view.room.catch_up():
+            self._refresher.apply(moved.paths)
+        if (stream, detached) != (view.stream, view.detached):
+            self._switch(stream, target, detached=detached)
+        elif target is not None and target != view.room.base:
+            self._move(target, keep=self._moved_here(target))
+
+    def _moved_here(self, target: Oid) -> bool:
+        """Whether Git in this view brought the branch to *target*."""
+        move = admin.last_head_move(self._admin)
+        return move is not None and move.new == target
+
+    def _move(self, target: Oid, *, keep: bool) -> None:
+        view = self._view
+        before = view.room.base
+        times = {entry.path: entry.mtime_ns for entry in view.room.changed() if entry.path is not None}
+        moved = view.room.move_base(target, keep=keep)
+        self._refresher.apply(moved.paths)
+        self._refresher.remember_times(times)
+        log.info("base moved to %s (%s)", target.hex(), "work tree kept" if keep else "followed")
+        if not keep:
+            self._update_index(before, target)
+
+    def committed(self, result: CommitResult) -> None:
+        """A commit of ours is on the stream: what it took is no longer a change."""
+        self._move(result.commit, keep=True)
+        self._update_index(result.base, result.commit)
+
+    def _switch(self, stream: str, target: Oid | None, *, detached: bool) -> None:
+        """HEAD names something else: another room, to which the work tree as it is belongs."""
+        view = self._view
+        self._publisher.publish_all()
+        old = view.room
+        name = f"~{view.folder.name}" if detached else stream
+        new = self._open_room(name, target, detached)
+        if target is not None and new.base != target:
+            new.move_base(target, keep=False)
+        shown = carry(view.git, old, new)
+        view.room, view.stream, view.detached = new, stream, detached
+        old.close()
+        self._wip_seq = new.seq
+        self._refresher.apply(shown)
+        log.info("the view now shows %s", f"the commit {target.hex()}" if detached and target else f"the stream {stream}")
+
+    # The index
+
+    def _update_index(self, old: Oid | None, new: Oid) -> None:
+        self.index.add(lambda: indexing.update_after_commit(self._admin, old, new))
+
+    def build_index(self) -> None:
+        """Make the index of a new view, or find that it is there."""
+        base = self._view.room.base
+        self.index.add(self._stat_job(base))
+
+    def wait_ready(self) -> None:
+        """Called when Git opens the view's ``.git``: refs followed, index right.
+
+        Raises:
+            Later: the index is being written.
+        """
+        self.follow()
+        if self.index.waiting:
+            raise Later(self.index.run)
+
+    # Work in progress
+
+    def wip_job(self) -> Callable[[], None] | None:
+        """What saves uncommitted work as a commit that plain Git can read; ``None`` when it is saved."""
+        view = self._view
+        if view.room.seq == self._wip_seq or view.detached:
+            return None
+        self._wip_seq = view.room.seq
+        plan = self._committer.prepare(view.room, CommitRequest(message="work in progress"), stream=view.stream)
+        return lambda: self._committer.save_wip(plan)

@@ -1,0 +1,15 @@
+"""How a plain handler says "this takes a while" without knowing about trio."""
+
+from collections.abc import Callable
+
+
+class Later(Exception):
+    """Raised by a handler before it has changed anything.
+
+    The adapter runs *job* in a thread and calls the handler again, which then
+    finds what it needs.  A job touches nothing that belongs to the serving loop.
+    """
+
+    def __init__(self, job: Callable[[], None]) -> None:
+        super().__init__("needs a thread")
+        self.job = job

@@ -1,0 +1,71 @@
+"""Tells the kernel what it must forget, from a thread of its own.
+
+Invalidation blocks while a request on the same inode is unanswered, so calling it
+from the serving loop would deadlock.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+
+class Kernel(Protocol):
+    """What can be told to a kernel (`anvcsfs.adapter` for the real one)."""
+
+    def forget_content(self, ino: int) -> None:
+        """Drop cached pages and attributes of *ino*."""
+
+    def forget_attributes(self, ino: int) -> None:
+        """Drop cached attributes of *ino*."""
+
+    def forget_entry(self, parent: int, name: bytes) -> None:
+        """Drop what is cached about *name* in *parent*."""
+
+
+class Notifier:
+    """An ordered queue of invalidations and the thread that sends them."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Callable[[Kernel], None] | None] = SimpleQueue()
+        self._kernel: Kernel | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, kernel: Kernel) -> None:
+        """Begin sending to *kernel*; what was queued before is sent first."""
+        self._kernel = kernel
+        self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send what is queued, then end the thread."""
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def content(self, ino: int) -> None:
+        """Pages and attributes of *ino* are no longer right."""
+        self._queue.put(lambda kernel: kernel.forget_content(ino))
+
+    def attributes(self, ino: int) -> None:
+        """Attributes of *ino* are no longer right."""
+        self._queue.put(lambda kernel: kernel.forget_attributes(ino))
+
+    def entry(self, parent: int, name: bytes) -> None:
+        """*name* in *parent* is no longer right."""
+        self._queue.put(lambda kernel: kernel.forget_entry(parent, name))
+
+    def _run(self) -> None:
+        kernel = self._kernel
+        if kernel is None:
+            return
+        while (item := self._queue.get()) is not None:
+            try:
+                item(kernel)
+            except FileNotFoundError:
+                continue  # the kernel never knew it, or has forgotten it already
+            except OSError:
+                log.exception("the kernel refused an invalidation")

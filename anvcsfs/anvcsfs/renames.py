@@ -1,0 +1,378 @@
+"""Renames in all their forms, across the border between shared and local.
+
+The rules are those of the design: what a rename *means* depends on both names.  A
+local or pending file renamed over a shared one is a save of the shared one; a
+shared file renamed to an ignored name is a deletion and a private copy; a directory
+that is half local moves as one, also across a crash.
+"""
+
+import errno
+import os
+import time
+
+from anvcs.model.tree import SYMLINK
+from anvcsfs.attributes import join
+from anvcsfs.disk import DiskFiles, exchange_on_disk
+from anvcsfs.handles import Handles
+from anvcsfs.inodes import Inodes
+from anvcsfs.nodes import Dir, File, Marker, Node, Place
+from anvcsfs.publishing import Publisher
+from anvcsfs.shared import SharedFiles
+from anvcsfs.shared_tree import SharedTree
+from anvcsfs.view import RULE_FILES, View
+
+NOREPLACE = 1
+EXCHANGE = 2
+
+
+def _fail(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+class Renames:
+    """One verb with many cases."""
+
+    def __init__(
+        self,
+        view: View,
+        inodes: Inodes,
+        handles: Handles,
+        files: SharedFiles,
+        tree: SharedTree,
+        disk: DiskFiles,
+        publisher: Publisher,
+    ) -> None:
+        self._view = view
+        self._inodes = inodes
+        self._handles = handles
+        self._files = files
+        self._tree = tree
+        self._disk = disk
+        self._publisher = publisher
+
+    def rename(self, old_dir: Dir, old: bytes, new_dir: Dir, new: bytes, flags: int, pid: int) -> None:
+        """``rename(2)`` and ``renameat2(2)``."""
+        node = self._inodes.child(old_dir, old)
+        target = self._inodes.child(new_dir, new)
+        if node is None:
+            raise _fail(errno.ENOENT)
+        if flags & EXCHANGE:
+            if target is None:
+                raise _fail(errno.ENOENT)
+            self._exchange(old_dir, old, node, new_dir, new, target)
+            return
+        if target is not None:
+            if flags & NOREPLACE:
+                raise _fail(errno.EEXIST)
+            if target is node:
+                return
+            self._check_replace(node, target)
+        if isinstance(node, Dir):
+            self._rename_dir(old_dir, old, node, new_dir, new, target)
+        else:
+            assert isinstance(node, File)  # a node is one or the other
+            self._rename_file(old_dir, old, node, new_dir, new, target, pid)
+        self._rules_moved(old_dir, old, new_dir, new, node)
+
+    def _check_replace(self, node: Node, target: Node) -> None:
+        if isinstance(target, Dir):
+            if not isinstance(node, Dir):
+                raise _fail(errno.EISDIR)
+            if self._inodes.names(target):
+                raise _fail(errno.ENOTEMPTY)
+        elif isinstance(node, Dir):
+            raise _fail(errno.ENOTDIR)
+
+    # Files
+
+    def _rename_file(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: Node | None, pid: int) -> None:
+        assert target is None or isinstance(target, File)  # _check_replace saw to it
+        shared_target = target is not None and target.place is Place.SHARED
+        if node.on_disk:
+            if shared_target:
+                assert target is not None
+                self._save_over(old_dir, old, node, new_dir, new, target, pid)
+            else:
+                self._move_on_disk(old_dir, old, node, new_dir, new, target)
+        elif not shared_target and self._disk.place_for(new_dir, join(new_dir.path, new)) is Place.LOCAL:
+            self._make_private(old_dir, old, node, new_dir, new, target)
+        else:
+            self._move_in_room(old_dir, old, node, new_dir, new, target)
+
+    def _move_on_disk(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None) -> None:
+        """Disk to disk; the class follows the new name."""
+        view = self._view
+        source, dest = join(old_dir.path, old), join(new_dir.path, new)
+        place = self._disk.place_for(new_dir, dest)
+        if not _is_regular(node):
+            place = Place.LOCAL if node.place is Place.LOCAL else place
+        if place is Place.PENDING:
+            view.pending.add(dest, due=time.monotonic() + view.limits.publish_s)
+        real = view.ensure_real_parent(dest)
+        os.rename(view.real(source), real)
+        view.pending.remove(source)
+        if place is not Place.PENDING:
+            view.pending.remove(dest)
+        if target is not None:
+            self._inodes.drop_name(new_dir, new, target)
+        node.place = place
+        node.source = Marker.PENDING if place is Place.PENDING else Marker.LOCAL
+        self._relink(old_dir, old, node, new_dir, new)
+
+    def _save_over(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File, pid: int) -> None:
+        """A temporary renamed over a shared file: that file's next version."""
+        source, dest = join(old_dir.path, old), join(new_dir.path, new)
+        self._publisher.write_to_room(node, source, dest, base=self._files.base_for(target, pid))
+        os.unlink(self._view.real(source))
+        self._view.pending.remove(source)
+        self._files.keep_content(target)
+        self._inodes.drop_name(new_dir, new, target)
+        self._publisher.become_shared(node, new_dir, new)
+        self._relink(old_dir, old, node, new_dir, new)
+        self._publisher.remember(node, dest)
+
+    def _move_in_room(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None) -> None:
+        view = self._view
+        source, dest = join(old_dir.path, old), join(new_dir.path, new)
+        self._files.save(node, None)
+        if target is not None and target.on_disk:
+            self._disk.unlink(new_dir, new, target)
+            target = None
+        if target is not None:
+            self._files.keep_content(target)
+        view.room.rename(source, dest)
+        view.attributes.rename(source, dest)
+        if target is not None:
+            self._inodes.drop_name(new_dir, new, target)
+        self._relink(old_dir, old, node, new_dir, new)
+        node.source = self._inodes.source_of(new_dir, new)
+        self._keep_identity(node, dest)
+
+    def _keep_identity(self, node: Node, path: bytes) -> None:
+        """After a rename the inode number and times are no longer what the path alone gives."""
+        fields: dict[str, object] = {"ino": node.ino}
+        if node.mtime_ns != getattr(node.source, "mtime_ns", self._view.epoch_ns):
+            fields["mtime_ns"] = node.mtime_ns
+        self._view.attributes.update(path, **fields)
+        if node.parent is not None:
+            node.parent.overrides = True
+
+    def _make_private(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None) -> None:
+        """A shared file renamed to an ignored name: the copy first, then the deletion."""
+        source, dest = join(old_dir.path, old), join(new_dir.path, new)
+        self._files.save(node, None)
+        self._export(node, dest)
+        self._view.room.remove(source)
+        self._view.attributes.remove(source)
+        if target is not None:
+            self._inodes.drop_name(new_dir, new, target)
+        if node.work is not None:
+            node.work.close()
+            node.work = None
+        node.place, node.source, node.data = Place.LOCAL, Marker.LOCAL, None
+        for handle in self._handles.of(node):
+            handle.close_fd()
+        self._relink(old_dir, old, node, new_dir, new)
+
+    def _export(self, node: File, dest: bytes) -> None:
+        """Write the content and attributes of a shared file to the real disk."""
+        real = self._view.ensure_real_parent(dest)
+        part = self._view.scratch / os.urandom(8).hex()
+        part.parent.mkdir(parents=True, exist_ok=True)
+        if node.mode & 0o170000 == 0o120000:
+            os.symlink(self._tree.read_link(node), part)
+        else:
+            big = self._files.file(node)
+            with part.open("wb") as out:
+                if big is None:
+                    out.write(self._files.content(node))
+                else:
+                    with big.open("rb") as file:
+                        while os.copy_file_range(file.fileno(), out.fileno(), 1 << 30):
+                            pass
+            part.chmod(node.mode & 0o7777)
+        os.utime(part, ns=(node.atime_ns, node.mtime_ns), follow_symlinks=False)
+        os.rename(part, real)
+
+    # Directories
+
+    def _rename_dir(self, old_dir: Dir, old: bytes, node: Dir, new_dir: Dir, new: bytes, target: Node | None) -> None:
+        assert target is None or isinstance(target, Dir)  # _check_replace saw to it
+        above: Dir | None = new_dir
+        while above is not None:
+            if above is node:
+                raise _fail(errno.EINVAL)
+            above = above.parent
+        dest = join(new_dir.path, new)
+        if target is not None:
+            self._remove_target(new_dir, new, target)
+        place = Place.LOCAL if self._disk.place_for(new_dir, dest, is_dir=True) is Place.LOCAL else Place.SHARED
+        if node.place is Place.LOCAL and place is Place.LOCAL:
+            os.rename(self._disk.real(node), self._view.ensure_real_parent(dest))
+            self._relink(old_dir, old, node, new_dir, new)
+        elif node.place is Place.LOCAL:
+            self._share_dir(old_dir, old, node, new_dir, new)
+        elif place is Place.LOCAL:
+            # As for rename(2) between file systems: mv then copies and deletes.
+            raise _fail(errno.EXDEV)
+        else:
+            self._move_shared_dir(old_dir, old, node, new_dir, new)
+
+    def _remove_target(self, new_dir: Dir, new: bytes, target: Dir) -> None:
+        if target.place is Place.LOCAL:
+            self._disk.rmdir(new_dir, new, target)
+        else:
+            self._tree.rmdir(new_dir, new, target)
+        self._inodes.drop_if_unused(target)
+
+    def _move_shared_dir(self, old_dir: Dir, old: bytes, node: Dir, new_dir: Dir, new: bytes) -> None:
+        """The room's half and the disk's half move as one: the intent is recorded first."""
+        view = self._view
+        source, dest = join(old_dir.path, old), join(new_dir.path, new)
+        self._files_saved(node)
+        half_local = os.path.lexists(view.real(source))
+        if half_local:
+            view.attributes.plan_move(source, dest)
+            for path in view.pending.inside(source):
+                view.pending.add(dest + path[len(source) :], due=time.monotonic() + view.limits.publish_s)
+        view.room.rename_tree(source, dest)
+        view.attributes.rename_tree(source, dest)
+        if half_local:
+            move_shadow(view, source, dest)
+            for path in view.pending.inside(source):
+                view.pending.remove(path)
+            view.attributes.forget_moves()
+        self._relink(old_dir, old, node, new_dir, new)
+        node.tree = None  # what was the base's is now the room's
+        self._refresh_sources(node)
+        self._keep_identity(node, dest)
+        view.journal.add(source + b"/")
+        view.journal.add(dest + b"/")
+
+    def _files_saved(self, node: Dir) -> None:
+        for child in self._inodes.loaded_nodes(node):
+            if isinstance(child, Dir):
+                self._files_saved(child)
+            elif isinstance(child, File) and child.work is not None and child.place is Place.SHARED:
+                self._files.save(child, None)
+
+    def _refresh_sources(self, node: Dir) -> None:
+        """Children that were described by the old path are described anew."""
+        if node.children is None:
+            return
+        living = {child.name: child for child in self._inodes.loaded_nodes(node)}
+        node.tree = None
+        node.children = None
+        node.live = 0
+        children = self._inodes.children(node)
+        for name, child in living.items():
+            child.source = children.get(name, child.source)
+            children[name] = child
+            node.live += 1
+            if isinstance(child, Dir) and child.place is Place.SHARED:
+                self._refresh_sources_of_dir(child)
+
+    def _refresh_sources_of_dir(self, child: Dir) -> None:
+        child.tree = None
+        self._refresh_sources(child)
+
+    def _share_dir(self, old_dir: Dir, old: bytes, node: Dir, new_dir: Dir, new: bytes) -> None:
+        """A local directory gets a name that Git doesn't ignore: its files become pending."""
+        view = self._view
+        source, dest = join(old_dir.path, old), join(new_dir.path, new)
+        real = view.ensure_real_parent(dest)
+        os.rename(view.real(source), real)
+        view.room.mkdir(dest, time.time_ns())
+        self._relink(old_dir, old, node, new_dir, new)
+        self._publisher.adopt_tree(dest)
+        self._become_shared_dir(node, view.room.entry(dest))
+
+    def _become_shared_dir(self, node: Dir, source: object) -> None:
+        living = {child.name: child for child in self._inodes.loaded_nodes(node)}
+        found = os.lstat(self._disk.real(node))
+        node.place, node.source, node.tree = Place.SHARED, source, None
+        node.mtime_ns = node.ctime_ns = node.atime_ns = found.st_mtime_ns
+        node.uid, node.gid = found.st_uid, found.st_gid
+        node.children, node.live, node.reply = None, 0, None
+        children = self._inodes.children(node)
+        for name, child in living.items():
+            marker = children.get(name)
+            children[name] = child
+            node.live += 1
+            if marker is Marker.PENDING:
+                child.place, child.source = Place.PENDING, marker
+            elif isinstance(child, Dir) and marker is not Marker.LOCAL_DIR:
+                self._become_shared_dir(child, marker)
+
+    # Exchange
+
+    def _exchange(self, old_dir: Dir, old: bytes, node: Node, new_dir: Dir, new: bytes, target: Node) -> None:
+        view = self._view
+        for each in (node, target):
+            if isinstance(each, File) and each.place is Place.PENDING:
+                self._publisher.publish(each.path, force=True)
+        first, second = join(old_dir.path, old), join(new_dir.path, new)
+        if node.place is Place.LOCAL and target.place is Place.LOCAL:
+            exchange_on_disk(view.real(first), view.real(second))
+        elif node.place is Place.SHARED and target.place is Place.SHARED and isinstance(node, File) and isinstance(target, File):
+            self._files.save(node, None)
+            self._files.save(target, None)
+            view.room.exchange(first, second)
+        else:
+            raise _fail(errno.EXDEV)
+        self._inodes.swap(old_dir, old, node, new_dir, new, target)
+        for each in (node, target):
+            assert each.parent is not None
+            if each.place is Place.SHARED:
+                each.source = self._inodes.source_of(each.parent, each.name)
+                self._keep_identity(each, each.path)
+        self._touched(old_dir, first, node)
+        self._touched(new_dir, second, target)
+
+    # Bookkeeping
+
+    def _relink(self, old_dir: Dir, old: bytes, node: Node, new_dir: Dir, new: bytes) -> None:
+        """Move the name in memory."""
+        others = None
+        if isinstance(node, File) and node.links:
+            others = [pair for pair in node.links if pair != (old_dir, old)]
+            if not (node.parent is old_dir and node.name == old):
+                assert node.parent is not None
+                others.append((node.parent, node.name))
+        self._inodes.detach(old_dir, old)
+        self._inodes.attach(new_dir, new, node)
+        if isinstance(node, File):
+            node.links = others or None
+        node.ctime_ns = time.time_ns()
+        self._touched(old_dir, join(old_dir.path, old), node)
+        self._touched(new_dir, join(new_dir.path, new), node)
+
+    def _touched(self, parent: Dir, path: bytes, node: Node) -> None:
+        node.reply = None
+        if parent.place is not Place.LOCAL:
+            self._tree.touch_directory(parent)
+        self._view.journal.add(path + b"/" if isinstance(node, Dir) else path)
+
+    def _rules_moved(self, old_dir: Dir, old: bytes, new_dir: Dir, new: bytes, node: Node) -> None:
+        """Ignore and attribute files may have come, gone or moved along."""
+        view = self._view
+        if old in RULE_FILES and old_dir.place is not Place.LOCAL:
+            view.rule_changed(join(old_dir.path, old), None)
+        if new in RULE_FILES and isinstance(node, File) and node.mode & 0o170000 != SYMLINK:
+            if node.on_disk:
+                with open(self._disk.real(node), "rb") as file:
+                    view.rule_changed(join(new_dir.path, new), file.read())
+            elif node.place is Place.SHARED:
+                view.rule_changed(join(new_dir.path, new), self._files.content(node))
+
+
+def move_shadow(view: View, source: bytes, dest: bytes) -> None:
+    """Move the local half of a directory, onto an empty shadow if there is one."""
+    old = view.real(source)
+    if not os.path.lexists(old):
+        return
+    os.rename(old, view.ensure_real_parent(dest))
+
+
+def _is_regular(node: File) -> bool:
+    return node.mode & 0o170000 == 0o100000

@@ -1,0 +1,120 @@
+"""The process that serves one view, from its description to its last unmount."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pyfuse3
+import trio
+
+from anvcs.views import ViewSpec
+from anvcsfs.adapter import Adapter, KernelNotifier, fuse_options
+from anvcsfs.assembly import Assembly, assemble
+from anvcsfs.serving import Gate, install
+
+log = logging.getLogger(__name__)
+_SWITCH_S = 1e-4
+_CHECKPOINT_S = 20.0
+
+
+def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
+    """Mount the view that *spec* describes and serve it until it is unmounted.
+
+    *ready* is called once the mount answers.  Returns 0 after a clean unmount.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.umask(0)  # the kernel has applied the caller's
+    sys.setswitchinterval(_SWITCH_S)  # a busy thread must not hold requests up
+    with ExitStack() as stack:
+        parts = assemble(spec, stack)
+        gate = Gate()
+        install(gate)
+        adapter = Adapter(parts.table, gate, xattrs=spec.options.get("xattr", True))
+        options = fuse_options(
+            name=f"anvcs:{spec.common_dir}", allow_other=spec.options.get("allow_other", False), read_only=spec.read_only, extra=()
+        )
+        pyfuse3.init(adapter, os.fspath(spec.mountpoint), options)
+        stack.callback(pyfuse3.close, unmount=True)
+        parts.view.notifier.start(KernelNotifier())
+        stack.callback(parts.view.notifier.stop)
+        trio.run(_serve, parts, adapter, ready)
+        parts.close_down()
+    return 0
+
+
+async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_until_unmounted, nursery.cancel_scope)
+        nursery.start_soon(_on_signal)
+        nursery.start_soon(_publish, parts, adapter)
+        nursery.start_soon(_watch_refs, parts, adapter)
+        nursery.start_soon(_keep_index, parts, adapter)
+        nursery.start_soon(_housekeeping, parts, adapter)
+        await trio.lowlevel.checkpoint()
+        ready()
+
+
+async def _until_unmounted(scope: trio.CancelScope) -> None:
+    await pyfuse3.main()
+    scope.cancel()
+
+
+async def _on_signal() -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for number in signals:
+            log.info("ending on %s", signal.Signals(number).name)
+            pyfuse3.terminate()
+            return
+
+
+async def _publish(parts: Assembly, adapter: Adapter) -> None:
+    """Tell the room of new files once they have lived long enough."""
+    pending = parts.view.pending
+    while True:
+        wake = trio.Event()
+        pending.wake = wake.set
+        due = pending.next_due()
+        with trio.move_on_after(float("inf") if due is None else max(0.0, due - time.monotonic())):
+            await wake.wait()
+        await adapter.attempt(parts.table.publisher.publish_due)
+
+
+async def _watch_refs(parts: Assembly, adapter: Adapter) -> None:
+    """Follow what plain Git does to refs and HEAD."""
+    while True:
+        await parts.watch.wait()
+        await adapter.attempt(parts.table.follower.follow)
+        parts.watch.watch_branch(parts.view.stream)
+
+
+async def _keep_index(parts: Assembly, adapter: Adapter) -> None:
+    """Work on the index as soon as there is some."""
+    index = parts.table.follower.index
+    while True:
+        wake = trio.Event()
+        index.added = wake.set
+        if index.waiting:
+            await adapter.in_thread(index.run)
+        else:
+            await wake.wait()
+
+
+async def _housekeeping(parts: Assembly, adapter: Adapter) -> None:
+    """Save work in progress as a commit, move the log's tail into its file."""
+    seq = parts.view.room.seq
+    elapsed = 0.0
+    while True:
+        await trio.sleep(_CHECKPOINT_S)
+        elapsed += _CHECKPOINT_S
+        if parts.view.room.seq != seq:
+            seq = parts.view.room.seq
+            await adapter.attempt_in_thread(parts.view.room.checkpoint)
+        if elapsed >= parts.view.limits.wip_s:
+            elapsed = 0.0
+            job = parts.table.follower.wip_job()
+            if job is not None:
+                await adapter.attempt_in_thread(job)

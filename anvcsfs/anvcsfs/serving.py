@@ -1,0 +1,110 @@
+"""pyfuse3's session loop with fewer trips through trio's scheduler.
+
+pyfuse3 waits for each request with a trio lock and ``wait_readable``: five system
+calls a request.  Most handlers here finish without suspending, so while nothing
+slow is under way the next request is awaited by one short ``poll`` in the same
+task, and trio's scheduler runs only when the line is quiet, when something slow is
+in flight, or once in a while for fairness.  Measured on one GETATTR: 24 µs of
+pyfuse3 and trio become about 13.
+
+pyfuse3 finds ``trio`` in its module globals, which is how its own asyncio mode
+replaces it (``pyfuse3.asyncio``); `install` does the same with the two names
+below, everything else stays trio's.
+"""
+
+import select
+import time
+from collections import deque
+from types import SimpleNamespace, TracebackType
+from typing import Any
+
+import pyfuse3
+import trio
+
+_SPIN_MS = 1
+"""How long a quiet line is watched before trio takes over: the price of a wake-up."""
+_TURN_S = 0.004
+"""How long requests may follow each other before other trio tasks get a turn."""
+
+
+class Gate:
+    """Decides who waits for requests, and whether trio has to be asked."""
+
+    def __init__(self) -> None:
+        self._slow = 0
+        self._held = False
+        self._parked: deque[trio.lowlevel.Task] = deque()
+        self._turn_ends = 0.0
+        self._polls: dict[int, select.poll] = {}
+
+    def enter_slow(self) -> None:
+        """A handler is about to suspend: let a parked worker take the line."""
+        self._slow += 1
+        self._wake_one()
+
+    def leave_slow(self) -> None:
+        """The handler goes on."""
+        self._slow -= 1
+
+    def _wake_one(self) -> None:
+        if not self._held and self._parked:
+            trio.lowlevel.reschedule(self._parked.popleft())
+
+    async def acquire(self) -> None:
+        """Take the line; parks the worker while another one has it."""
+        while self._held:
+            task = trio.lowlevel.current_task()
+            self._parked.append(task)
+
+            def abort(_: Any, task: trio.lowlevel.Task = task) -> trio.lowlevel.Abort:
+                self._parked.remove(task)
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        self._held = True
+
+    def release(self) -> None:
+        """Give the line back.  A parked worker is woken only when this one suspends."""
+        self._held = False
+        if self._slow:
+            self._wake_one()
+
+    async def wait_readable(self, fd: int) -> None:
+        """Wait for the next request on *fd*."""
+        now = time.monotonic()
+        if not self._slow and now < self._turn_ends and self._quick(fd):
+            return
+        await trio.lowlevel.wait_readable(fd)
+        self._turn_ends = time.monotonic() + _TURN_S
+
+    def _quick(self, fd: int) -> bool:
+        poll = self._polls.get(fd)
+        if poll is None:
+            poll = self._polls[fd] = select.poll()
+            poll.register(fd, select.POLLIN)
+        return bool(poll.poll(_SPIN_MS))
+
+
+class _Lock:
+    """Stands in for ``trio.Lock`` in pyfuse3's loop."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def __aenter__(self) -> None:
+        await self._gate.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._gate.release()
+
+
+def install(gate: Gate) -> None:
+    """Make pyfuse3 wait for requests through *gate*."""
+    lowlevel = SimpleNamespace(**{name: getattr(trio.lowlevel, name) for name in dir(trio.lowlevel)})
+    lowlevel.wait_readable = gate.wait_readable
+    shim = SimpleNamespace(**{name: getattr(trio, name) for name in trio.__all__} if hasattr(trio, "__all__") else vars(trio))
+    shim.lowlevel = lowlevel
+    shim.Lock = lambda: _Lock(gate)
+    pyfuse3.trio = shim  # type: ignore[attr-defined]

@@ -1,0 +1,320 @@
+"""Shared files: their bytes, and how a save reaches the room."""
+
+import errno
+import os
+import time
+from pathlib import Path
+
+from anvcs.model.ids import Oid, Seq
+from anvcs.model.room import Content, Entry
+from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
+from anvcsfs.births import permissions
+from anvcsfs.handles import FileHandle
+from anvcsfs.inodes import Inodes
+from anvcsfs.later import Later
+from anvcsfs.callers import family
+from anvcsfs.nodes import Dir, File, HistorySource
+from anvcsfs.view import BIG_BYTES, RULE_FILES, View
+from anvcsfs.working import Working
+
+_READERS = 32
+
+
+def git_mode(node: File) -> int:
+    """The mode that Git records for *node*."""
+    if node.mode & 0o170000 == 0o120000:
+        return SYMLINK
+    return EXECUTABLE if node.mode & 0o100 else REGULAR
+
+
+class SharedFiles:
+    """Reads, writes and saves of files in the room and in history."""
+
+    def __init__(self, view: View, inodes: Inodes) -> None:
+        self._view = view
+        self._inodes = inodes
+        self._hashed: dict[Path, tuple[int, bytes, int]] = {}
+        self._copies: dict[Path, Working] = {}
+
+    # Reading
+
+    def size(self, node: File) -> int:
+        """Bytes of *node* as the view shows it."""
+        if node.work is not None:
+            return node.work.size
+        if node.size < 0:
+            node.size = self._size_of(node)
+        return node.size
+
+    def _size_of(self, node: File) -> int:
+        if node.data is not None:
+            return len(node.data)
+        source = node.source.entry if isinstance(node.source, HistorySource) else node.source
+        if isinstance(source, TreeEntry):
+            if source.mode == SYMLINK:
+                return self._view.git.header(source.oid)
+            return self._view.blob_size(source.oid, self._plain_path(node))
+        if isinstance(source, Entry):
+            return source.size
+        return 0
+
+    def _plain_path(self, node: File) -> bytes:
+        """The path by which conversion rules find *node*; inside ``.anvcs`` that of the tree."""
+        if not isinstance(node.source, HistorySource):
+            return node.path
+        parts = [node.name]
+        parent = node.parent
+        while parent is not None and isinstance(parent.source, HistorySource):
+            parts.append(parent.name)
+            parent = parent.parent
+        return b"/".join(reversed(parts))
+
+    def content(self, node: File) -> bytes:
+        """All content of *node*; only for files that aren't big."""
+        if node.work is not None:
+            return node.work.content()
+        if node.data is not None:
+            return node.data
+        source = node.source.entry if isinstance(node.source, HistorySource) else node.source
+        if isinstance(source, TreeEntry):
+            if source.mode == SYMLINK:
+                return self._view.git.blob(source.oid)
+            return self._view.blob(source.oid, self._plain_path(node))
+        if isinstance(source, Entry):
+            return self._view.entry_bytes(source)
+        raise OSError(errno.EIO, "a shared file without content")
+
+    def file(self, node: File) -> Path | None:
+        """The file on disk that holds a big file's bytes; ``None`` when `bytes` serves.
+
+        Raises:
+            Later: it has to be put there first.
+        """
+        if node.work is not None or node.data is not None or self.size(node) <= BIG_BYTES:
+            return None
+        source = node.source.entry if isinstance(node.source, HistorySource) else node.source
+        if isinstance(source, TreeEntry):
+            if self._view.skeleton.conversion(self._plain_path(node)) is not None:
+                return None
+            return self._view.blob_file(source.oid)
+        if isinstance(source, Entry) and source.content is Content.OPAQUE:
+            return self._view.room.object_path(source)
+        if isinstance(source, Entry) and source.content is Content.GIT:
+            return self._view.blob_file(Oid(source.ref))
+        return None
+
+    def read(self, handle: FileHandle, offset: int, length: int) -> bytes:
+        """Up to *length* bytes at *offset*."""
+        node = handle.node
+        if node.work is not None:
+            return node.work.read(offset, length)
+        if self.size(node) > BIG_BYTES:
+            found = self._read_big(handle, offset, length)
+            if found is not None:
+                return found
+        data = self.content(node)
+        return data if offset == 0 and length >= len(data) else data[offset : offset + length]
+
+    def _read_big(self, handle: FileHandle, offset: int, length: int) -> bytes | None:
+        node = handle.node
+        if handle.fd < 0 or handle.fd_source is not node.source:
+            path = self.file(node)
+            if path is None:
+                return None
+            handle.close_fd()
+            handle.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            handle.fd_source = node.source
+        return os.pread(handle.fd, length, offset)
+
+    # Writing
+
+    def version(self, node: File) -> int:
+        """Names the content that *node* shows now."""
+        return node.source.content_seq if isinstance(node.source, Entry) else 0
+
+    def note_reader(self, node: File, pid: int) -> None:
+        """*pid* opens the current content: a later save of its may be based on it."""
+        if node.seen is None:
+            node.seen = {}
+        node.seen[pid] = self.version(node)
+        if len(node.seen) > _READERS:
+            del node.seen[next(iter(node.seen))]
+
+    def base_for(self, node: File, pid: int) -> int | None:
+        """The version that the writer *pid* had seen; ``None`` when it must be the current one."""
+        seen = node.seen
+        if not seen:
+            return None
+        current = self.version(node)
+        if all(version == current for version in seen.values()):
+            return None
+        for member in family(pid):
+            if member in seen:
+                return seen[member]
+        return max(seen.values())
+
+    def work_on(self, node: File, *, empty: bool = False) -> Working:
+        """The working copy of *node*, made if need be; *empty* when it is about to be truncated."""
+        if node.work is None:
+            if empty:
+                node.work = Working(self._view.scratch)
+            else:
+                big = self.file(node)
+                if big is not None:
+                    node.work = self._copy_of(node, big)
+                else:
+                    node.work = Working(self._view.scratch, self.content(node))
+        return node.work
+
+    def _copy_of(self, node: File, source: Path) -> Working:
+        ready = self._copies.pop(source, None)
+        if ready is not None:
+            return ready
+
+        def copy() -> None:
+            self._copies[source] = Working.from_file(self._view.scratch, source)
+
+        raise Later(copy)
+
+    def write(self, handle: FileHandle, offset: int, data: bytes) -> int:
+        """Put *data* at *offset*."""
+        node = handle.node
+        self.work_on(node).write(offset, data)
+        self._wrote(node, handle)
+        return len(data)
+
+    def truncate(self, node: File, size: int, handle: FileHandle | None) -> None:
+        """Cut or extend; without a handle the result is saved at once."""
+        self.work_on(node, empty=size == 0).truncate(size)
+        self._wrote(node, handle)
+        if handle is None and node.writers == 0:
+            self.save(node, None)
+
+    def _wrote(self, node: File, handle: FileHandle | None) -> None:
+        node.mtime_ns = node.ctime_ns = time.time_ns()
+        node.reply = None
+        if handle is not None:
+            handle.wrote = True
+
+    def save(self, node: File, handle: FileHandle | None) -> None:
+        """Make the working copy of *node* the room's content: one op per name."""
+        work = node.work
+        if work is None or not work.dirty:
+            return
+        if not node.unlinked:
+            base = None if handle is None or handle.base is None else Seq(handle.base)
+            before = self.version(node)
+            for parent, name in self.names(node):
+                self._save_as(node, work, parent, name, base)
+            self._after_save(node)
+            self._show_merged(node, before, base)
+        work.dirty = False
+        if handle is not None:
+            handle.base = self.version(node)
+            self.note_reader(node, handle.pid)
+        if node.writers == 0 or (node.writers == 1 and handle is not None and handle.writable):
+            self._settle(node)
+
+    def names(self, node: File) -> list[tuple[Dir, bytes]]:
+        """Every name of *node*."""
+        assert node.parent is not None  # only the top has none, and it is a directory
+        return [(node.parent, node.name), *(node.links or [])]
+
+    def _save_as(self, node: File, work: Working, parent: Dir, name: bytes, base: Seq | None) -> None:
+        view = self._view
+        path = parent.path + b"/" + name if parent.path else name
+        mode = git_mode(node)
+        if work.in_memory or work.size <= view.limits.text_bytes:
+            view.room.write(path, work.content(), base=base, mode=mode, mtime_ns=node.mtime_ns)
+        else:
+            digest, size = self._digest(work)
+            view.room.write_object(path, digest, size, mode=mode, mtime_ns=node.mtime_ns)
+        view.journal.add(path)
+        if name in RULE_FILES:
+            view.rule_changed(path, work.content())
+
+    def _digest(self, work: Working) -> tuple[bytes, int]:
+        """SHA-256 and size of a big working copy, stored under ``objects/`` first."""
+        key, version = work.key, work.version
+        done = self._hashed.get(key)
+        if done is not None and done[0] == version:
+            del self._hashed[key]
+            return done[1], done[2]
+
+        def store() -> None:
+            digest, size = self._view.room.put_file(key, move=False)
+            self._hashed[key] = (version, digest, size)
+
+        raise Later(store)
+
+    def _after_save(self, node: File) -> None:
+        """Take over what the room made of the save."""
+        view = self._view
+        assert node.parent is not None
+        path = node.path
+        node.source = self._inodes.source_of(node.parent, node.name)
+        node.size = -1
+        node.reply = None
+        shown = node.source.mtime_ns if isinstance(node.source, Entry) else None
+        self.remember_mtime(node, path, None if shown == node.mtime_ns else node.mtime_ns)
+
+    def _show_merged(self, node: File, before: int, base: Seq | None) -> None:
+        """A save from a stale base: the room may now say more than the writer wrote."""
+        work, source = node.work, node.source
+        if base is None or base == before or work is None or not work.in_memory:
+            return
+        if isinstance(source, Entry):
+            merged = self._view.entry_bytes(source)
+            if merged != work.content():
+                node.work = Working(self._view.scratch, merged)
+                self._view.notifier.content(node.ino)
+
+    def remember_mtime(self, node: File, path: bytes, mtime_ns: int | None) -> None:
+        """Keep a time that the room doesn't, or forget a kept one that it now does."""
+        attributes = self._view.attributes
+        if mtime_ns is not None:
+            attributes.update(path, mtime_ns=mtime_ns)
+            if node.parent is not None:
+                node.parent.overrides = True
+        elif node.parent is not None and node.parent.overrides:
+            kept = attributes.get(path)
+            if kept is not None and kept.mtime_ns is not None:
+                attributes.update(path, mtime_ns=None)
+
+    def _settle(self, node: File) -> None:
+        """Nobody writes any more: drop the working copy, keep its bytes among the recent ones."""
+        work = node.work
+        if work is None or work.dirty:
+            return
+        if node.unlinked:
+            return
+        node.work = None
+        node.size = -1
+        work.close()
+
+    def settle(self, node: File) -> None:
+        """The last writer closed."""
+        if node.writers == 0:
+            self._settle(node)
+
+    def keep_content(self, node: File) -> None:
+        """*node* loses its last name while open: its bytes must outlive the room's entry."""
+        node.unlinked = True
+        if node.opens and node.work is None and node.data is None:
+            source = node.source
+            if isinstance(source, Entry) and source.content in (Content.TEXT, Content.INLINE):
+                node.data = self.content(node)
+
+    def set_executable(self, node: File) -> None:
+        """Record the executable bit of *node* in the room."""
+        view = self._view
+        for parent, name in self.names(node):
+            path = parent.path + b"/" + name if parent.path else name
+            view.room.set_mode(path, git_mode(node))
+            view.journal.add(path)
+        assert node.parent is not None
+        node.source = self._inodes.source_of(node.parent, node.name)
+
+    def default_permissions(self, node: File) -> int:
+        """The permission bits *node* has without an override."""
+        return permissions(git_mode(node)) & 0o7777

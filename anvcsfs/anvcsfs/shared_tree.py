@@ -1,0 +1,115 @@
+"""Names in shared directories: made, removed and listed through the room."""
+
+import errno
+import os
+import stat as st
+import time
+
+from anvcs.model.room import Content, Entry
+from anvcs.model.tree import DIRECTORY
+from anvcsfs.attributes import join
+from anvcsfs.inodes import Inodes
+from anvcsfs.nodes import Dir, File, Node
+from anvcsfs.shared import SharedFiles
+from anvcsfs.view import RULE_FILES, View
+
+
+class SharedTree:
+    """Directories, symlinks and deletions of the room, kept in step with the nodes."""
+
+    def __init__(self, view: View, inodes: Inodes, files: SharedFiles) -> None:
+        self._view = view
+        self._inodes = inodes
+        self._files = files
+
+    def touch_directory(self, parent: Dir) -> None:
+        """A name in *parent* changed: so did its times."""
+        parent.mtime_ns = parent.ctime_ns = time.time_ns()
+        parent.reply = None
+
+    def mkdir(self, parent: Dir, name: bytes, mode: int) -> Dir:
+        """A new shared directory; it is recorded although Git won't commit it while empty."""
+        path = join(parent.path, name)
+        now = time.time_ns()
+        self._view.room.mkdir(path, now)
+        node = self._appear(parent, name, path)
+        assert isinstance(node, Dir)  # the room has just made a directory
+        node.mtime_ns = node.ctime_ns = node.atime_ns = now
+        wanted = mode & 0o7777
+        if wanted != node.mode & 0o7777:
+            node.mode = st.S_IFDIR | wanted
+            self._view.attributes.update(path, mode=wanted)
+            parent.overrides = True
+        return node
+
+    def symlink(self, parent: Dir, name: bytes, target: bytes) -> File:
+        """A new shared symlink."""
+        path = join(parent.path, name)
+        self._view.room.create_link(path, target, time.time_ns())
+        node = self._appear(parent, name, path)
+        assert isinstance(node, File)  # the room has just made a link
+        return node
+
+    def _appear(self, parent: Dir, name: bytes, path: bytes) -> Node:
+        """The node of a name that the room has just got."""
+        self._inodes.children(parent)[name] = self._view.room.entry(path)
+        node = self._inodes.child(parent, name)
+        assert node is not None  # its source was put there one line ago
+        if isinstance(node, Dir):
+            parent.nlink += 1
+        self.touch_directory(parent)
+        self._view.journal.add(path)
+        return node
+
+    def unlink(self, parent: Dir, name: bytes, node: File) -> None:
+        """Remove one name of a shared file."""
+        path = join(parent.path, name)
+        last = not node.links
+        if last:
+            self._files.keep_content(node)
+        try:
+            self._view.room.remove(path)
+        except BaseException:
+            node.unlinked = False
+            raise
+        if parent.overrides:
+            self._view.attributes.remove(path)
+        self.touch_directory(parent)
+        self._view.journal.add(path)
+        if name in RULE_FILES:
+            self._view.rule_changed(path, None)
+        self._inodes.drop_name(parent, name, node)
+
+    def rmdir(self, parent: Dir, name: bytes, node: Dir) -> None:
+        """Remove an empty shared directory and its shadow on the disk."""
+        if self._inodes.children(node):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        path = join(parent.path, name)
+        entry = self._view.room.entry(path)
+        if entry is not None and entry.mode == DIRECTORY:
+            self._view.room.rmdir(path)
+        self.remove_shadow(path)
+        if parent.overrides:
+            self._view.attributes.remove(path)
+        node.removed = True
+        self._inodes.detach(parent, name)
+        self.touch_directory(parent)
+        self._view.journal.add(path + b"/")
+
+    def remove_shadow(self, path: bytes) -> None:
+        """Remove the directories on disk that only stood for *path*."""
+        real = self._view.real(path)
+        for directory, _, files in os.walk(real, topdown=False):
+            if not files:
+                try:
+                    os.rmdir(directory)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                        raise
+
+    def read_link(self, node: File) -> bytes:
+        """Target of a symlink."""
+        source = node.source
+        if isinstance(source, Entry) and source.content is Content.INLINE:
+            return source.ref
+        return self._files.content(node)

@@ -1,0 +1,447 @@
+"""The request handlers: one table of plain methods over inodes and handles.
+
+Nothing here knows pyfuse3 or trio.  A method answers at once, raises ``OSError`` or
+an ``AnvcsError``, or raises `Later` before it has changed anything.
+"""
+
+import errno
+import os
+
+
+from collections.abc import Callable, Iterator
+
+from anvcsfs.attributes import join
+from anvcsfs.control.control import Control
+from anvcsfs.control_nodes import ControlFile, ControlHandle
+from anvcsfs.disk import DiskFiles
+from anvcs.committing import Committer
+from anvcsfs.extended import ExtendedAttributes
+from anvcsfs.following import Follower
+from anvcsfs.handles import Caller, DirHandle, FileHandle, Handles
+from anvcsfs.inodes import Inodes
+from anvcsfs.linking import Links
+from anvcsfs.nodes import Dir, File, Node, Place
+from anvcsfs.publishing import Publisher
+from anvcsfs.renames import Renames
+from anvcsfs.setting import Setting
+from anvcsfs.shared import SharedFiles
+from anvcsfs.shared_tree import SharedTree
+from anvcsfs.status import FOREVER_S, AttributeChange, Status
+from anvcsfs.view import View
+
+_NAME_MAX = 255
+_BLOCK = 4096
+
+
+def fail(number: int) -> OSError:
+    """An error that means *number* to the kernel."""
+    return OSError(number, os.strerror(number))
+
+
+class Table:
+    """Every verb of the file system."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.inodes = Inodes(view)
+        self.handles = Handles()
+        self.files = SharedFiles(view, self.inodes)
+        self.tree = SharedTree(view, self.inodes, self.files)
+        self.disk = DiskFiles(view, self.inodes)
+        self.publisher = Publisher(view, self.inodes, self.handles, self.files)
+        self.renames = Renames(view, self.inodes, self.handles, self.files, self.tree, self.disk, self.publisher)
+        self.setting = Setting(view, self.files, self.disk)
+        self.xattrs = ExtendedAttributes(view, self.disk)
+        self.links = Links(view, self.inodes, self.files, self.tree, self.disk)
+        self.committer: Committer
+        self.follower: Follower
+        self.control = Control(self)
+
+    def save_open_files(self) -> None:
+        """Save what is written and not yet closed."""
+        for handle in self.handles.all():
+            if isinstance(handle, FileHandle) and handle.wrote:
+                self._save(handle)
+
+    def finish(self) -> None:
+        """After the last request: nothing stays in memory only."""
+        self.save_open_files()
+        self.publisher.publish_all()
+
+    # Names
+
+    def lookup(self, parent_ino: int, name: bytes) -> Node | None:
+        """The node of *name*, with one more reference; ``None`` when there is none."""
+        if len(name) > _NAME_MAX:
+            raise fail(errno.ENAMETOOLONG)
+        parent = self.inodes.directory(parent_ino)
+        node = self.inodes.child(parent, name)
+        if node is not None:
+            node.nlookup += 1
+        return node
+
+    def forget(self, ino: int, count: int) -> None:
+        """The kernel drops *count* references."""
+        self.inodes.forget(ino, count)
+
+    def _parent(self, ino: int, name: bytes) -> Dir:
+        """The directory *ino*, which is about to change at *name*."""
+        parent = self.inodes.directory(ino)
+        if len(name) > _NAME_MAX:
+            raise fail(errno.ENAMETOOLONG)
+        self._changeable(parent)
+        if name in self.inodes.fixed and parent is self.inodes.root:
+            raise fail(errno.EPERM)
+        if parent.removed:
+            raise fail(errno.ENOENT)
+        return parent
+
+    def _changeable(self, node: Node) -> None:
+        if node.place is Place.HISTORY or self.view.read_only:
+            raise fail(errno.EROFS)
+        if node.place is Place.CONTROL:
+            raise fail(errno.EPERM)
+
+    def _absent(self, parent: Dir, name: bytes) -> None:
+        if self.inodes.child(parent, name) is not None:
+            raise fail(errno.EEXIST)
+
+    def _present(self, parent: Dir, name: bytes) -> Node:
+        node = self.inodes.child(parent, name)
+        if node is None:
+            raise fail(errno.ENOENT)
+        return node
+
+    def mkdir(self, parent_ino: int, name: bytes, mode: int, caller: Caller) -> Node:
+        """``mkdir(2)``."""
+        parent = self._parent(parent_ino, name)
+        self._absent(parent, name)
+        node: Node
+        if self.disk.place_for(parent, join(parent.path, name), is_dir=True) is Place.LOCAL:
+            node = self.disk.mkdir(parent, name, mode, caller)
+        else:
+            node = self.tree.mkdir(parent, name, mode)
+            self.setting.give_to(node, caller)
+        node.nlookup += 1
+        return node
+
+    def mknod(self, parent_ino: int, name: bytes, mode: int, rdev: int, caller: Caller) -> Node:
+        """``mknod(2)``."""
+        parent = self._parent(parent_ino, name)
+        self._absent(parent, name)
+        node = self.disk.mknod(parent, name, mode, rdev, caller)
+        node.nlookup += 1
+        return node
+
+    def symlink(self, parent_ino: int, name: bytes, target: bytes, caller: Caller) -> Node:
+        """``symlink(2)``."""
+        parent = self._parent(parent_ino, name)
+        self._absent(parent, name)
+        node: Node
+        if self.disk.place_for(parent, join(parent.path, name)) is Place.LOCAL:
+            node = self.disk.symlink(parent, name, target, caller)
+        else:
+            node = self.tree.symlink(parent, name, target)
+            self.setting.give_to(node, caller)
+        node.nlookup += 1
+        return node
+
+    def readlink(self, ino: int) -> bytes:
+        """``readlink(2)``."""
+        node = self.inodes.get(ino)
+        if not isinstance(node, File):
+            raise fail(errno.EINVAL)
+        if node.on_disk:
+            return os.readlink(self.disk.real(node))
+        return self.tree.read_link(node)
+
+    def unlink(self, parent_ino: int, name: bytes) -> None:
+        """``unlink(2)``."""
+        parent = self._parent(parent_ino, name)
+        node = self._present(parent, name)
+        if not isinstance(node, File):
+            raise fail(errno.EISDIR)
+        if node.on_disk:
+            self.disk.unlink(parent, name, node)
+        else:
+            self.tree.unlink(parent, name, node)
+
+    def rmdir(self, parent_ino: int, name: bytes) -> None:
+        """``rmdir(2)``."""
+        parent = self._parent(parent_ino, name)
+        node = self._present(parent, name)
+        if not isinstance(node, Dir):
+            raise fail(errno.ENOTDIR)
+        if node.place is Place.LOCAL:
+            self.disk.rmdir(parent, name, node)
+        else:
+            self.tree.rmdir(parent, name, node)
+        self.inodes.drop_if_unused(node)
+
+    def rename(self, old_ino: int, old: bytes, new_ino: int, new: bytes, flags: int, caller: Caller) -> None:
+        """``renameat2(2)``."""
+        old_dir, new_dir = self._parent(old_ino, old), self._parent(new_ino, new)
+        self.renames.rename(old_dir, old, new_dir, new, flags, caller.pid)
+
+    def link(self, ino: int, parent_ino: int, name: bytes) -> Node:
+        """``link(2)``."""
+        node = self.inodes.get(ino)
+        parent = self._parent(parent_ino, name)
+        self._absent(parent, name)
+        if not isinstance(node, File):
+            raise fail(errno.EPERM)
+        self._changeable(node)
+        self.links.link(node, parent, name)
+        node.nlookup += 1
+        node.reply = None
+        return node
+
+    # Attributes
+
+    def getattr(self, ino: int) -> Node:
+        """The node, whose attributes are wanted."""
+        return self.inodes.get(ino)
+
+    def status(self, node: Node, handle: FileHandle | None = None) -> Status:
+        """``stat(2)``."""
+        if node.on_disk:
+            return self._disk_status(node, handle)
+        if isinstance(node, ControlFile):
+            return self.control.status(node)
+        if isinstance(node, Dir):
+            if node.children is None and node.place is not Place.CONTROL:
+                self.inodes.children(node)
+            size, nlink, rdev = _BLOCK, 0 if node.removed else node.nlink, 0
+        else:
+            assert isinstance(node, File)  # a node is one or the other
+            size, rdev = self.files.size(node), node.rdev
+            nlink = 0 if node.unlinked else 1 + len(node.links or ())
+        return Status(
+            node.ino, node.mode, nlink, node.uid, node.gid, rdev, size, node.atime_ns, node.mtime_ns, node.ctime_ns, FOREVER_S
+        )
+
+    def _disk_status(self, node: Node, handle: FileHandle | None) -> Status:
+        if handle is None and isinstance(node, File) and node.unlinked:
+            handle = next((each for each in self.handles.of(node) if each.fd >= 0), None)
+            if handle is None:
+                raise fail(errno.ESTALE)
+        found = self.disk.status(node, handle)
+        node.mode = found.st_mode
+        return Status(
+            node.ino,
+            found.st_mode,
+            found.st_nlink,
+            found.st_uid,
+            found.st_gid,
+            found.st_rdev,
+            found.st_size,
+            found.st_atime_ns,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+            FOREVER_S,
+        )
+
+    def setattr(self, ino: int, change: AttributeChange, number: int | None) -> Node:
+        """``chmod``, ``chown``, ``truncate``, ``utimensat``."""
+        node = self.inodes.get(ino)
+        if isinstance(node, ControlFile):
+            return node  # tools truncate and chmod what they write to: nothing to do
+        self._changeable(node)
+        handle = self.handles.any(number) if number is not None else None
+        file_handle = handle if isinstance(handle, FileHandle) else None
+        if change.size is not None:
+            if not isinstance(node, File):
+                raise fail(errno.EISDIR)
+            if node.on_disk:
+                self.disk.truncate(node, change.size, file_handle)
+                self.view.journal.add(node.path)
+            else:
+                self.files.truncate(node, change.size, file_handle)
+        self.setting.apply(node, change)
+        node.reply = None
+        return node
+
+    # Open files
+
+    def open(self, ino: int, flags: int, caller: Caller) -> FileHandle | ControlHandle:
+        """``open(2)`` of an existing file."""
+        node = self.inodes.get(ino)
+        if isinstance(node, ControlFile):
+            return self.control.open(node, flags, caller)
+        if not isinstance(node, File):
+            raise fail(errno.EISDIR)
+        writes = flags & os.O_ACCMODE != os.O_RDONLY
+        if writes or flags & os.O_TRUNC:
+            self._changeable(node)
+        if node.on_disk:
+            handle = self.disk.open(node, flags, caller.pid)
+            if flags & os.O_TRUNC:
+                node.reply = None
+        else:
+            handle = self._open_shared(node, flags, caller.pid)
+        node.opens += 1
+        node.writers += writes
+        self.handles.add(handle)
+        return handle
+
+    def _open_shared(self, node: File, flags: int, pid: int) -> FileHandle:
+        files = self.files
+        handle = FileHandle(node, flags, pid)
+        if flags & os.O_TRUNC:
+            handle.base = files.base_for(node, pid)
+            files.truncate(node, 0, handle)
+        elif node.place is Place.SHARED:
+            files.file(node)  # a big one is put on disk now, not at the first read
+            if handle.writable:
+                handle.base = files.version(node)
+            files.note_reader(node, pid)
+        return handle
+
+    def create(self, parent_ino: int, name: bytes, mode: int, flags: int, caller: Caller) -> FileHandle:
+        """``open(2)`` with ``O_CREAT`` of a name that doesn't exist."""
+        parent = self._parent(parent_ino, name)
+        existing = self.inodes.child(parent, name)
+        if existing is not None:
+            if flags & os.O_EXCL:
+                raise fail(errno.EEXIST)
+            handle = self.open(existing.ino, flags, caller)
+            assert isinstance(handle, FileHandle)  # control files are never created
+        else:
+            handle = self.disk.create(parent, name, mode, flags, caller)
+            handle.node.opens += 1
+            handle.node.writers += handle.writable
+            handle.wrote = True  # its birth is a change
+            self.handles.add(handle)
+        handle.node.nlookup += 1
+        return handle
+
+    def read(self, number: int, offset: int, length: int) -> bytes:
+        """``pread(2)``."""
+        handle = self.handles.any(number)
+        if isinstance(handle, FileHandle):
+            if handle.node.on_disk:
+                return os.pread(handle.fd, length, offset)
+            return self.files.read(handle, offset, length)
+        if isinstance(handle, ControlHandle):
+            return self.control.read(handle, offset, length)
+        raise fail(errno.EISDIR)
+
+    def write(self, number: int, offset: int, data: bytes) -> int:
+        """``pwrite(2)``; the kernel has resolved ``O_APPEND``."""
+        handle = self.handles.any(number)
+        if isinstance(handle, FileHandle):
+            node = handle.node
+            if node.on_disk:
+                handle.wrote = True
+                node.reply = None
+                return _pwrite(handle.fd, data, offset)
+            return self.files.write(handle, offset, data)
+        if isinstance(handle, ControlHandle):
+            return self.control.write(handle, offset, data)
+        raise fail(errno.EBADF)
+
+    def flush(self, number: int) -> None:
+        """A descriptor is closed; what was written is saved."""
+        handle = self.handles.any(number)
+        if isinstance(handle, FileHandle):
+            if handle.wrote:
+                self._save(handle)
+        elif isinstance(handle, ControlHandle):
+            self.control.flush(handle)
+
+    def _save(self, handle: FileHandle) -> None:
+        if handle.node.on_disk:
+            self.disk.after_write(handle)
+        else:
+            self.files.save(handle.node, handle)
+        handle.wrote = False
+
+    def fsync(self, number: int, *, data_only: bool) -> Callable[[], None] | None:
+        """Save what was written; the answer is the slow rest, for a thread."""
+        handle = self.handles.any(number)
+        if isinstance(handle, ControlHandle):
+            self.control.fsync(handle)
+            return None
+        if not isinstance(handle, FileHandle):
+            return None
+        if handle.wrote:
+            self._save(handle)
+        if handle.node.on_disk:
+            return lambda: self.disk.sync(handle.node, handle, data_only=data_only)
+        return self.view.room.sync
+
+    def release(self, number: int) -> None:
+        """The last descriptor of an open file is closed."""
+        handle = self.handles.any(number)
+        if isinstance(handle, ControlHandle):
+            self.control.release(handle)
+        elif isinstance(handle, FileHandle):
+            node = handle.node
+            if handle.wrote:
+                self._save(handle)
+            handle.close_fd()
+            node.opens -= 1
+            node.writers -= handle.writable
+            if not node.on_disk:
+                self.files.settle(node)
+            self.inodes.drop_if_unused(node)
+        self.handles.remove(number)
+
+    # Directories
+
+    def opendir(self, ino: int) -> DirHandle:
+        """``opendir(3)``."""
+        node = self.inodes.directory(ino)
+        handle = DirHandle(node)
+        node.opens += 1
+        self.handles.add(handle)
+        return handle
+
+    def readdir(self, number: int, start: int) -> Iterator[tuple[bytes, Node, int]]:
+        """Names from cookie *start* on, each with its node and the next cookie.
+
+        The consumer adds a reference to each node it passes on, but for ``.`` and ``..``.
+        """
+        handle = self.handles.get(number, DirHandle)
+        node = handle.node
+        if handle.names is None or start == 0:
+            handle.names = [] if node.removed else self.inodes.names(node)
+        if start == 0 and not node.removed:
+            yield b".", node, 1
+        if start <= 1 and not node.removed:
+            yield b"..", node.parent or node, 2
+        names = handle.names
+        for index in range(max(start - 2, 0), len(names)):
+            child = self.inodes.child(node, names[index])
+            if child is not None:
+                yield names[index], child, index + 3
+
+    def releasedir(self, number: int) -> None:
+        """``closedir(3)``."""
+        handle = self.handles.remove(number)
+        if handle is not None:
+            handle.node.opens -= 1
+            self.inodes.drop_if_unused(handle.node)
+
+    def fsyncdir(self, number: int) -> Callable[[], None]:
+        """The job after which the names in a directory survive power loss."""
+        node = self.handles.get(number, DirHandle).node
+
+        def job() -> None:
+            self.view.room.sync()
+            self.disk.sync_directory(node)
+
+        return job
+
+    def statfs(self) -> os.statvfs_result:
+        """Space of the disk that holds the store."""
+        return os.statvfs(self.view.folder)
+
+
+def _pwrite(fd: int, data: bytes, offset: int) -> int:
+    done = os.pwrite(fd, data, offset)
+    while done < len(data):
+        done += os.pwrite(fd, data[done:], offset + done)
+    return done
+
+

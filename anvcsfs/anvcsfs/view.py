@@ -1,0 +1,219 @@
+"""Everything one mounted view stands on, wired together; no request handling here."""
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from anvcs.git.objects import ObjectStore
+from anvcs.git.refs import Refs
+from anvcs.git.skeleton import Skeleton
+from anvcs.model.ids import Oid, inode_number
+from anvcs.model.room import Author, Entry
+from anvcs.model.tree import DIRECTORY, SYMLINK, TreeEntry
+from anvcs.rooms.room import Room
+from anvcsfs.attributes import AttributeStore, join
+from anvcsfs.journal import Journal
+from anvcsfs.later import Later
+from anvcsfs.notifier import Notifier
+from anvcsfs.pending import Pending
+
+BIG_BYTES = 8 << 20
+"""Blobs above this are read through a file on disk and never as one value in memory."""
+_CACHE_BYTES = 32 << 20
+RULE_FILES = (b".gitignore", b".gitattributes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Sizes and delays of a view, from the configuration."""
+
+    text_bytes: int = 4 << 20
+    share_bytes: int = 64 << 20
+    """A new file above this stays local until it is committed."""
+    publish_s: float = 0.5
+    """How long a new file lives before the room hears of it."""
+    wip_s: float = 60.0
+    """How often uncommitted work is saved as a commit under ``refs/anvcs/wip``."""
+
+
+class ContentCache:
+    """Recently read contents, uncompressed, up to a number of bytes."""
+
+    def __init__(self, limit: int = _CACHE_BYTES) -> None:
+        self._items: OrderedDict[object, bytes] = OrderedDict()
+        self._limit = limit
+        self._held = 0
+
+    def get(self, key: object) -> bytes | None:
+        """The content under *key*, now the most recent."""
+        data = self._items.get(key)
+        if data is not None:
+            self._items.move_to_end(key)
+        return data
+
+    def put(self, key: object, data: bytes) -> None:
+        """Keep *data* unless it alone would fill a quarter of the cache."""
+        if len(data) > self._limit // 4 or key in self._items:
+            return
+        self._items[key] = data
+        self._held += len(data)
+        while self._held > self._limit:
+            _, old = self._items.popitem(last=False)
+            self._held -= len(old)
+
+    def clear(self) -> None:
+        """Forget everything (conversion rules changed)."""
+        self._items.clear()
+        self._held = 0
+
+
+class View:
+    """The state of one view: its room, its local files, its caches."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        git: ObjectStore,
+        refs: Refs,
+        room: Room,
+        skeleton: Skeleton,
+        author: Author,
+        mountpoint: str,
+        stream: str,
+        detached: bool,
+        epoch_ns: int,
+        uid: int,
+        gid: int,
+        limits: Limits,
+        read_only: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.git = git
+        self.refs = refs
+        self.room = room
+        self.skeleton = skeleton
+        self.author = author
+        self.mountpoint = mountpoint
+        self.stream = stream
+        self.detached = detached
+        """Whether HEAD is on a commit and not on a stream."""
+        self.git_problem: str | None = None
+        """Why Git can't be followed at the moment, for the status."""
+        self.epoch_ns = epoch_ns
+        self.uid = uid
+        self.gid = gid
+        self.limits = limits
+        self.read_only = read_only
+        self.local = os.fsencode(folder / "local")
+        self.scratch = folder / "work"
+        self.attributes = AttributeStore(folder / "view.sqlite")
+        self.cache = ContentCache()
+        self.pending = Pending(folder / "pending")
+        self.journal = Journal()
+        self.notifier = Notifier()
+        self._sizes: dict[tuple[bytes, bytes], int] = {}
+        self._spooling = folder / "blobs"
+
+    def close(self) -> None:
+        """Close what the view holds open."""
+        self.pending.close()
+        self.attributes.close()
+        self.room.close()
+
+    # Local files
+
+    def real(self, path: bytes) -> bytes:
+        """Where the local file *path* lies on the real disk."""
+        return self.local + b"/" + path if path else self.local
+
+    def ensure_real_parent(self, path: bytes) -> bytes:
+        """`real`, after making the directories above it."""
+        real = self.real(path)
+        os.makedirs(os.path.dirname(real), exist_ok=True)
+        return real
+
+    def has_other_number(self, path: bytes, ino: int) -> bool:
+        """Whether *ino* must be remembered because *path* alone doesn't give it."""
+        return ino != inode_number(path)
+
+    # Content of shared files
+
+    def base_tree(self) -> Oid | None:
+        """The tree of the room's base commit; ``None`` before the first commit."""
+        base = self.room.base
+        return self.git.tree_of(base) if base is not None else None
+
+    def blob_size(self, oid: Oid, path: bytes) -> int:
+        """Bytes that a view shows of blob *oid* at *path*: from the header unless a conversion applies."""
+        if self.skeleton.conversion(path) is None:
+            return self.git.header(oid)
+        size = self._sizes.get((oid, path))
+        if size is None:
+            size = self._sizes[oid, path] = len(self.blob(oid, path))
+        return size
+
+    def blob(self, oid: Oid, path: bytes) -> bytes:
+        """Blob *oid* as ``git checkout`` would write it at *path*."""
+        converted = self.skeleton.conversion(path) is not None
+        key = (oid, path) if converted else oid
+        data = self.cache.get(key)
+        if data is None:
+            data = self.git.blob(oid)
+            if converted:
+                data = self.skeleton.smudge(path, data)
+            self.cache.put(key, data)
+        return data
+
+    def entry_bytes(self, entry: Entry) -> bytes:
+        """Bytes of a room entry."""
+        key = (entry.id, entry.content_seq)
+        data = self.cache.get(key)
+        if data is None:
+            data = self.room.read(entry)
+            self.cache.put(key, data)
+        return data
+
+    def blob_file(self, oid: Oid) -> Path:
+        """A file with the bytes of a big blob.
+
+        Raises:
+            Later: it has to be inflated to disk first.
+        """
+        path = self._spooling / oid.hex()
+        if not path.exists():
+            raise Later(lambda: self._spool(oid, path))
+        return path
+
+    def _spool(self, oid: Oid, path: Path) -> None:
+        self._spooling.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
+        self.git.spool_blob(oid, part)
+        part.rename(path)
+
+    # Rules
+
+    def load_rules(self, directory: bytes, names: dict[bytes, object]) -> None:
+        """Mirror the ignore and attribute files among *names*, which a directory load found."""
+        for name in RULE_FILES:
+            source = names.get(name)
+            if source is not None:
+                self.skeleton.put(join(directory, name), self._rule_bytes(join(directory, name), source))
+
+    def _rule_bytes(self, path: bytes, source: object) -> bytes | None:
+        if isinstance(source, TreeEntry):
+            return None if source.mode in (SYMLINK, DIRECTORY) else self.git.blob(source.oid)
+        if isinstance(source, Entry):
+            return self.room.read(source) if source.mode not in (SYMLINK, DIRECTORY) else None
+        real = self.real(path)
+        if not os.path.isfile(real):
+            return None
+        with open(real, "rb") as file:
+            return file.read()
+
+    def rule_changed(self, path: bytes, data: bytes | None) -> None:
+        """An ignore or attribute file has new content (``None``: it is gone)."""
+        self.skeleton.put(path, data)
+        self.cache.clear()
+        self._sizes.clear()

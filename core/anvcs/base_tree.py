@@ -1,0 +1,61 @@
+"""The room's window on Git: wires `anvcs.git` to the port `anvcs.rooms` asks for."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from anvcs.git.objects import ObjectStore
+from anvcs.git.program import Git
+from anvcs.git.skeleton import Skeleton
+from anvcs.model.ids import Oid
+from anvcs.model.tree import TreeChange, TreeEntry
+
+
+class GitBaseTree:
+    """Base commits as a room sees them: trees, and blobs as ``git checkout`` would write them."""
+
+    def __init__(self, git: ObjectStore, skeleton: Skeleton) -> None:
+        self._git = git
+        self._skeleton = skeleton
+
+    def find(self, commit: Oid, path: bytes) -> TreeEntry | None:
+        """What *commit* has at *path*."""
+        return self._git.find(self._git.tree_of(commit), path)
+
+    def leaves(self, commit: Oid, prefix: bytes) -> Iterator[tuple[bytes, int, Oid]]:
+        """Every leaf of *commit* below the directory *prefix*: full path, mode, blob."""
+        tree = self._git.tree_of(commit)
+        if prefix:
+            found = self._git.find(tree, prefix)
+            if found is None or found.mode != 0o040000:
+                return
+            tree = found.oid
+        yield from self._git.walk(tree, prefix)
+
+    def diff(self, old: Oid | None, new: Oid | None) -> Iterator[TreeChange]:
+        """Leaves that differ between two commits."""
+        return self._git.diff(self._tree(old), self._tree(new))
+
+    def _tree(self, commit: Oid | None) -> Oid | None:
+        return None if commit is None else self._git.tree_of(commit)
+
+    def show(self, oid: Oid, path: bytes) -> bytes:
+        """Blob *oid* as a checkout would write it at *path*."""
+        data = self._git.blob(oid)
+        return data if self._skeleton.conversion(path) is None else self._skeleton.smudge(path, data)
+
+    def shown_size(self, oid: Oid, path: bytes) -> int:
+        """Length of `show` without reading the blob where no conversion applies."""
+        return self._git.header(oid) if self._skeleton.conversion(path) is None else len(self.show(oid, path))
+
+    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+        """``git merge-file``: the merged text, or ``None`` on a conflict."""
+        with tempfile.TemporaryDirectory(prefix="anvcs-merge-") as folder:
+            names = []
+            for name, data in (("ours", ours), ("base", base), ("theirs", theirs)):
+                file = Path(folder, name)
+                file.write_bytes(data)
+                names.append(os.fspath(file))
+            done = Git(self._git.common_dir).run("merge-file", "-p", "-q", *names, allow=tuple(range(1, 128)))
+        return done.out if done.code == 0 else None

@@ -1,0 +1,314 @@
+"""From a room's state to a Git commit with provenance.
+
+Three steps, because a room belongs to one thread and Git is slow: `Committer.prepare`
+reads the room, `Committer.execute` writes to Git in any thread, `Committer.finish`
+moves the room's base.  A crash between any two leaves the old state or the new one:
+objects without a ref are harmless, and a room whose stream has moved follows it.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from anvcs.errors import AnvcsError
+from anvcs.git import admin, checkouts, commits
+from anvcs.git.config import Configuration
+from anvcs.git.history import Signature
+from anvcs.git.hooks import Hooks
+from anvcs.git.messages import add_trailers, clean_message
+from anvcs.git.notes import Notes
+from anvcs.git.objects import ObjectStore
+from anvcs.git.program import Git
+from anvcs.git.refs import RefMoved, Refs
+from anvcs.git.skeleton import Skeleton
+from anvcs.model.changes import PathChange
+from anvcs.model.ids import Oid
+from anvcs.model.metadata import Contributor, Metadata
+from anvcs.model.request import CommitRequest
+from anvcs.model.room import Content
+from anvcs.model.tree import Leaf
+from anvcs.note_queue import NoteQueue
+from anvcs.rooms.room import Room
+
+
+class NothingToCommit(AnvcsError):
+    """Nothing differs from the stream's head (or nothing of what the request names)."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"nothing to commit{scope}: write allow_empty to commit all the same")
+
+
+class StreamMoved(AnvcsError):
+    """The branch isn't where the room's base is any more."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"the stream {stream} moved meanwhile")
+        self.stream = stream
+
+
+class StreamBusy(AnvcsError):
+    """The branch moved at every attempt."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"the stream {stream} kept moving: try again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """One path that the commit changes; exactly one source of content, or none for a deletion."""
+
+    path: bytes
+    mode: int
+    data: bytes | None = None
+    file: Path | None = None
+    oid: Oid | None = None
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything `Committer.execute` needs, read from the room at one moment."""
+
+    request: CommitRequest
+    stream: str
+    detached: bool
+    base: Oid | None
+    inputs: tuple[_Input, ...]
+    contributors: tuple[Contributor, ...]
+    agent: str
+    model: str
+    started_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitResult:
+    """A commit that the stream now points to."""
+
+    commit: Oid
+    base: Oid | None
+    stream: str
+    subject: str
+    paths: tuple[bytes, ...]
+    leaves: Mapping[bytes, Leaf | None]
+    contributors: tuple[Contributor, ...]
+    duration_s: float
+    remarks: tuple[str, ...] = ()
+
+
+class Committer:
+    """Makes commits for one view (or, with no view, for the command line)."""
+
+    def __init__(
+        self,
+        *,
+        git: ObjectStore,
+        refs: Refs,
+        skeleton: Skeleton,
+        queue: NoteQueue,
+        mirror: Path | None,
+        admin_dir: Path,
+        work_dir: Path | None,
+        agent: str,
+        model: str,
+    ) -> None:
+        self._git = git
+        self._refs = refs
+        self._notes = Notes(git, refs)
+        self._skeleton = skeleton
+        self._queue = queue
+        self._mirror = mirror
+        self._admin_dir = admin_dir
+        self._work_dir = work_dir
+        self._agent = agent
+        self._model = model
+
+    # Reading the room
+
+    def prepare(self, room: Room, request: CommitRequest, *, stream: str, detached: bool = False) -> Plan:
+        """What the commit will take, as the room is now."""
+        changes = [change for change in room.changes() if _wanted(change.path, request.paths)]
+        inputs = tuple(self._input(room, change) for change in changes)
+        contributors = tuple(
+            Contributor(agent=one.agent, model=one.model, added=one.added, removed=one.removed, paths=len(one.paths))
+            for one in room.contributors()
+        )
+        return Plan(
+            request=request,
+            stream=stream,
+            detached=detached,
+            base=room.base,
+            inputs=inputs,
+            contributors=contributors,
+            agent=request.agent or self._agent,
+            model=request.model or self._model,
+            started_s=time.monotonic(),
+        )
+
+    def _input(self, room: Room, change: PathChange) -> _Input:
+        entry = change.entry
+        if change.status == "D" or entry is None:
+            return _Input(change.path, 0, gone=True)
+        if entry.content is Content.GIT or entry.content is Content.NONE:
+            return _Input(change.path, entry.mode, oid=Oid(entry.ref))
+        if entry.content is Content.OPAQUE:
+            return _Input(change.path, entry.mode, file=room.object_path(entry))
+        return _Input(change.path, entry.mode, data=room.read(entry))
+
+    # Writing to Git
+
+    def tree(self, plan: Plan) -> tuple[Oid | None, Oid, dict[bytes, Leaf | None]]:
+        """The base's tree, the commit's tree, and the leaves that make the difference."""
+        leaves = {item.path: self._leaf(item) for item in plan.inputs}
+        before = None if plan.base is None else self._git.tree_of(plan.base)
+        return before, self._git.write_tree(before, leaves), leaves
+
+    def _leaf(self, item: _Input) -> Leaf | None:
+        if item.gone:
+            return None
+        if item.oid is not None:
+            return Leaf(item.mode, item.oid)
+        if item.file is not None:
+            if self._skeleton.conversion(item.path) is None:
+                return Leaf(item.mode, self._git.write_blob_file(item.file))
+            return Leaf(item.mode, self._skeleton.clean_file(item.path, item.file))
+        data = item.data or b""
+        if item.mode != 0o120000 and self._skeleton.conversion(item.path) is not None:
+            data = self._skeleton.clean(item.path, data)
+        return Leaf(item.mode, self._git.write_blob(data))
+
+    def execute(self, plan: Plan) -> CommitResult:
+        """Objects, hooks, commit, ref, note: in this order.
+
+        Raises:
+            NothingToCommit, StreamMoved, CheckoutInTheWay, HookFailed and what Git raises.
+        """
+        request = plan.request
+        before, tree, leaves = self.tree(plan)
+        if tree == before and not request.allow_empty or (plan.base is None and not leaves and not request.allow_empty):
+            raise NothingToCommit(" in these paths" if request.paths else "")
+        config = Configuration(self._admin_dir, self._git.common_dir)
+        author, committer = commits.identity(config, plan.agent or None)
+        hooks = Hooks(self._admin_dir, self._work_dir, config)
+        if not request.no_verify:
+            tree = hooks.run_pre_commit(tree, author=author)
+        message = self._message(plan, config, hooks, author)
+        commit = commits.create_commit(
+            self._git,
+            tree=tree,
+            parents=() if plan.base is None else (plan.base,),
+            message=message,
+            author=author,
+            committer=committer,
+            sign=commits.signer_for(config, self._admin_dir),
+            encoding=config.get("i18n.commitEncoding") or "",
+        )
+        note = self._metadata(plan, commit).encode()
+        self._queue.add(commit, plan.stream, note)
+        remarks = self._move(plan, commit, message, committer)
+        self._publish_note(commit, note, committer)
+        hooks.run_post_commit(author=author)
+        return CommitResult(
+            commit=commit,
+            base=plan.base,
+            stream=plan.stream,
+            subject=message.split(b"\n", 1)[0].decode("utf-8", "replace"),
+            paths=tuple(sorted(leaves)),
+            leaves=leaves,
+            contributors=plan.contributors,
+            duration_s=time.monotonic() - plan.started_s,
+            remarks=(*remarks, *([hooks.output] if hooks.output else [])),
+        )
+
+    def _message(self, plan: Plan, config: Configuration, hooks: Hooks, author: Signature) -> bytes:
+        request = plan.request
+        message = request.full_message().encode("utf-8", "surrogateescape")
+        others = [one.agent for one in plan.contributors if one.agent and one.agent != plan.agent]
+        trailers = [("Co-authored-by", _credit(commits.agent_signature(name))) for name in others]
+        if trailers:
+            message = add_trailers(message, trailers)
+        message = hooks.run_prepare_commit_msg(message, author=author)
+        if not request.no_verify:
+            message = hooks.run_commit_msg(message, author=author)
+        return clean_message(message, *commits.message_rules(config))
+
+    def _metadata(self, plan: Plan, commit: Oid) -> Metadata:
+        request = plan.request
+        return Metadata(
+            id=commit.hex(),
+            stream=plan.stream,
+            agent_id=plan.agent,
+            model=plan.model,
+            prompt=request.prompt,
+            tests_passed=request.tests_passed,
+            test_report_ref=request.test_report,
+            coverage=request.coverage,
+            env=request.env,
+            contributors=plan.contributors,
+        )
+
+    def _move(self, plan: Plan, commit: Oid, message: bytes, who: Signature) -> list[str]:
+        """Point the stream at *commit*, and let ordinary checkouts of it follow; what to tell about those."""
+        subject = message.split(b"\n", 1)[0].decode("utf-8", "surrogateescape")
+        if plan.detached:
+            admin.set_head(self._admin_dir, admin.Detached(commit), f"commit: {subject}")
+            return []
+        kind = "commit (initial)" if plan.base is None else "commit"
+        ref, told = f"refs/heads/{plan.stream}", f"{kind}: {subject}"
+        try:
+            followed = checkouts.advance(self._git, self._refs, ref, commit, plan.base, message=told, who=who)
+        except RefMoved:
+            raise StreamMoved(plan.stream) from None
+        admin.log_head_move(self._admin_dir, plan.base, commit, told, who)
+        return [f"{each.checkout.work_tree} could not follow: {each.problem}" for each in followed if each.problem]
+
+    def _publish_note(self, commit: Oid, note: bytes, who: Signature) -> None:
+        self._notes.write({commit: note}, who=who)
+        if self._mirror is not None:
+            self._mirror.mkdir(parents=True, exist_ok=True)
+            (self._mirror / f"{commit.hex()}.json").write_bytes(note)
+        self._queue.done(commit)
+
+    def complete_notes(self) -> None:
+        """Write the notes that a crash kept from being written; drop those of commits that never came to be."""
+        for commit, stream, note in self._queue.waiting():
+            head = self._refs.get(f"refs/heads/{stream}")
+            if head is not None and self._reaches(head, commit):
+                config = Configuration(self._admin_dir, self._git.common_dir)
+                self._publish_note(commit, note, commits.identity(config, self._agent or None)[1])
+            else:
+                self._queue.done(commit)
+
+    def _reaches(self, head: Oid, commit: Oid) -> bool:
+        git = Git(self._git.common_dir)
+        return git.run("merge-base", "--is-ancestor", commit.hex(), head.hex(), allow=(1, 128)).code == 0
+
+    def save_wip(self, plan: Plan) -> None:
+        """Save the room as an ordinary commit under ``refs/anvcs/wip/``; a clean room has none."""
+        name = f"refs/anvcs/wip/{plan.stream}"
+        known = self._refs.get(name)
+        before, tree, _ = self.tree(plan)
+        if tree == before or (plan.base is None and not plan.inputs):
+            if known is not None:
+                self._refs.delete(name, known)
+            return
+        if known is not None and self._git.tree_of(known) == tree and self._git.commit_info(known).parents == (plan.base,):
+            return
+        author = commits.agent_signature(plan.agent or "anvcs")
+        commit = commits.create_commit(
+            self._git,
+            tree=tree,
+            parents=() if plan.base is None else (plan.base,),
+            message=f"Uncommitted work in {plan.stream}\n".encode("utf-8", "surrogateescape"),
+            author=author,
+            committer=author,
+        )
+        self._refs.move(name, commit, known, "anvcs: work in progress")
+
+
+def _credit(who: Signature) -> str:
+    return f"{who.name} <{who.email}>"
+
+
+def _wanted(path: bytes, scope: tuple[bytes, ...]) -> bool:
+    return not scope or any(top in (b"", path) or path.startswith(top + b"/") for top in scope)

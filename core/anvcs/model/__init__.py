@@ -1,0 +1,1 @@
+"""Plain values that the mechanisms exchange; no input or output happens here."""

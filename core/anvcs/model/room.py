@@ -1,0 +1,78 @@
+"""Values of a room: its entries and its recorded ops."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from anvcs.model.ids import FileId, Oid, Seq
+
+
+class Content(IntEnum):
+    """Where the bytes of an entry are.  Numbers are part of the on-disk format."""
+
+    GIT = 0
+    """A Git blob; ``ref`` is its 20-byte id.  Shown as ``git checkout`` would write it."""
+    TEXT = 1
+    """A CRDT document of the room; ``ref`` is empty."""
+    OPAQUE = 2
+    """A whole value in the store's ``objects/``; ``ref`` is its 32-byte SHA-256."""
+    INLINE = 3
+    """The bytes themselves (symlink targets); ``ref`` is the content."""
+    NONE = 4
+    """Nothing to read: directories and submodules (``ref``: the pinned commit or empty)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One changed path of a room.  ``mode`` is a Git mode, sizes are bytes as the view shows them."""
+
+    id: FileId
+    path: bytes | None
+    """Where the file is now; ``None`` says it is deleted."""
+    base_path: bytes | None
+    """Which path of the base tree this entry covers; ``None`` for a file the base lacks."""
+    mode: int
+    content: Content
+    ref: bytes
+    size: int
+    mtime_ns: int
+    seq: Seq
+    """The last op that changed this entry."""
+    content_seq: Seq
+    """The last op that changed its bytes: names a version of the content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who writes: recorded with each op and in provenance."""
+
+    agent: str
+    model: str = ""
+    view: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpRecord:
+    """One op as the log tells it to a reader (``.anvcs/ops``)."""
+
+    seq: Seq
+    time_ns: int
+    agent: str
+    view: str
+    kind: str
+    """``edit`` ``put`` ``create`` ``delete`` ``rename`` ``mode`` ``touch`` ``mkdir`` ``rmdir`` ``base`` …"""
+    path: bytes
+    old_path: bytes | None = None
+    added: int = 0
+    """Lines added."""
+    removed: int = 0
+    """Lines removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What one catch-up or one write changed in the effective tree, for invalidation."""
+
+    seq: Seq
+    paths: tuple[bytes, ...]
+    """Paths whose existence, attributes or content changed, both ends of a rename included."""
+    base: Oid | None
