@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from anvcs.errors import AnvcsError
-from anvcs.mounts import mount_at
+from anvcs.mounts import Mount, mount_at
 from anvcs.store import Store, write_durably
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MAX_JSON = 64 << 10
+_SOURCE = "anvcs:"
 
 
 class ViewDescriptionDamaged(AnvcsError):
@@ -152,10 +153,9 @@ class Views:
         write_durably(self._file(spec.name), _encoded(spec))
 
     def at(self, mountpoint: Path) -> ViewInfo | None:
-        """The view whose place is *mountpoint*, mounted or not; a mounted one goes first."""
+        """The view whose place is *mountpoint*: one that is served, else the one that was there last."""
         found = [info for info in self.list() if info.spec.mountpoint == mountpoint]
-        found.sort(key=lambda info: info.state is ViewState.UNMOUNTED)
-        return found[0] if found else None
+        return max(found, key=lambda info: (info.process is not None, self._last_used(info.spec)), default=None)
 
     def info(self, spec: ViewSpec) -> ViewInfo:
         """How a view stands, told without touching its mount."""
@@ -164,8 +164,8 @@ class Views:
         mounted = mount is not None and mount.is_view
         if process is not None:
             return ViewInfo(spec, ViewState.MOUNTED if mounted else ViewState.STARTING, process)
-        # Another view may be served at the same place meanwhile: then this one isn't what is stale.
-        if mounted and mount is not None and mount.source == source_name(spec):
+        # Another repository's view may be there meanwhile: then this one isn't what is stale.
+        if mounted and mount is not None and mount.source == source_name(spec.common_dir):
             return ViewInfo(spec, ViewState.STALE, None)
         return ViewInfo(spec, ViewState.UNMOUNTED, None)
 
@@ -228,6 +228,9 @@ class Views:
             raise ViewNameInvalid(name)
         return self._folder / name / "view.json"
 
+    def _last_used(self, spec: ViewSpec) -> int:
+        return self._file(spec.name).stat().st_mtime_ns  # written at each mount
+
     def _pid_file(self, name: str) -> Path:
         return self._folder / name / "pid"
 
@@ -240,17 +243,18 @@ class Views:
         return name
 
 
-def source_name(spec: ViewSpec) -> str:
-    """What the table of mounts shows as the source of a view: its folder, so that `of_source` finds it again."""
-    return str(spec.folder)
+def source_name(common_dir: Path) -> str:
+    """What the table of mounts shows as the source of a repository's views."""
+    return f"{_SOURCE}{common_dir}"
 
 
-def of_source(source: str) -> ViewSpec | None:
-    """The view that a mount's source names, whichever repository it belongs to; None when it is gone."""
-    folder = Path(source)
-    if not (folder / "view.json").is_file():
+def view_of(mount: Mount) -> ViewSpec | None:
+    """The view that is mounted there, whichever repository it belongs to; None when its record is gone."""
+    common_dir = Path(mount.source.removeprefix(_SOURCE))
+    if not mount.is_view or not mount.source.startswith(_SOURCE) or not common_dir.is_dir():
         return None
-    return Views(Store(folder.parents[2])).load(folder.name)
+    found = Views(Store(common_dir)).at(mount.path)
+    return found.spec if found else None
 
 
 def _encoded(spec: ViewSpec) -> bytes:

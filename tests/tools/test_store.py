@@ -18,8 +18,8 @@ from anvcs.views import (
     ViewNameInvalid,
     Views,
     ViewState,
-    of_source,
     source_name,
+    view_of,
 )
 
 
@@ -103,9 +103,10 @@ def test_a_view_is_recorded_and_read_back(views):
     assert spec.folder == views.load("ann").common_dir / "anvcs" / "views" / "ann"
     changed = views.update("ann", stream="other")
     assert views.load("ann") == changed
-    assert of_source(source_name(spec)) == changed
+    mount = Mount(spec.mountpoint, "fuse.anvcsfs", source_name(spec.common_dir))
+    assert view_of(mount) == changed
     views.remove("ann")
-    assert of_source(source_name(spec)) is None
+    assert view_of(mount) is None
     with pytest.raises(NoSuchView):
         views.load("ann")
 
@@ -143,14 +144,20 @@ def test_states(views, monkeypatch):
     assert views.info(spec).state is ViewState.UNMOUNTED
     views.claim(spec.name)
     assert views.info(spec).state is ViewState.STARTING
-    table[spec.mountpoint] = Mount(spec.mountpoint, "fuse.anvcsfs", source_name(spec))
+    table[spec.mountpoint] = Mount(spec.mountpoint, "fuse.anvcsfs", source_name(spec.common_dir))
     assert views.info(spec).state is ViewState.MOUNTED
     assert views.info(spec).process.pid == os.getpid()
     views.release(spec.name)
     assert views.info(spec).state is ViewState.STALE
-    other = create(views)  # an older view that was mounted here once
-    assert views.info(other).state is ViewState.UNMOUNTED
-    assert views.at(spec.mountpoint).spec == spec
+    table[spec.mountpoint] = Mount(spec.mountpoint, "fuse.anvcsfs", source_name(Path("/another/.git")))
+    assert views.info(spec).state is ViewState.UNMOUNTED
+
+
+def test_of_two_views_of_one_place_the_last_counts_or_the_one_that_is_served(views):
+    first, second = create(views), create(views)
+    assert views.at(first.mountpoint).spec == second
+    views.claim(first.name)
+    assert views.at(first.mountpoint).spec == first
 
 
 def test_a_recycled_process_number_is_not_alive(views):

@@ -1,5 +1,6 @@
 """What each error means to a script: one table, walked by a test."""
 
+import errno
 from typing import Final
 
 FAILED: Final = 1
@@ -17,6 +18,8 @@ NOT_FOUND: Final = 12
 NO_SPACE: Final = 13
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 MEANING: Final[dict[int, str]] = {
     0: "done",
@@ -38,13 +41,83 @@ MEANING: Final[dict[int, str]] = {
 }
 
 EXIT: Final[dict[str, int]] = {
+    "anvcs.commit_policy.CommitAgainstPolicy": REFUSED,
+    "anvcs.committing.NothingToCommit": NOTHING_TO_DO,
+    "anvcs.committing.StreamBusy": MOVED,
+    "anvcs.committing.StreamMoved": MOVED,
     "anvcs.config.loading.ConfigInvalid": INVALID,
+    "anvcs.git.admin.DamagedHead": DAMAGED,
+    "anvcs.git.checkouts.CheckoutInTheWay": REFUSED,
+    "anvcs.git.commits.NoIdentity": INVALID,
+    "anvcs.git.commits.SigningFailed": REFUSED,
+    "anvcs.git.filters.ConversionFailed": FAILED,
+    "anvcs.git.helpers.HelperDied": FAILED,
+    "anvcs.git.hooks.HookFailed": REFUSED,
+    "anvcs.git.indexing.IndexLocked": BUSY,
+    "anvcs.git.indexing.IndexingFailed": FAILED,
+    "anvcs.git.messages.EmptyMessage": INVALID,
+    "anvcs.git.messages.UnusableMessage": INVALID,
+    "anvcs.git.notes.NoteTooLarge": DAMAGED,
+    "anvcs.git.notes.NotesBusy": MOVED,
+    "anvcs.git.objects.AmbiguousPrefix": NOT_FOUND,
+    "anvcs.git.objects.MissingObject": DAMAGED,
+    "anvcs.git.objects.NoSuchCommit": NOT_FOUND,
+    "anvcs.git.objects.WrongType": DAMAGED,
+    "anvcs.git.program.GitFailed": FAILED,
+    "anvcs.git.program.GitMissing": NOT_READY,
+    "anvcs.git.reflock.RefClash": INVALID,
+    "anvcs.git.reflock.RefLocked": BUSY,
+    "anvcs.git.refs.BadRefName": INVALID,
+    "anvcs.git.refs.DamagedRef": DAMAGED,
+    "anvcs.git.refs.RefMoved": MOVED,
+    "anvcs.git.settings.UnreadableSettings": NOT_READY,
+    "anvcs.git.setup.NotARepository": NOT_READY,
+    "anvcs.git.setup.UnsupportedRepository": NOT_READY,
+    "anvcs.git.transport.GitTooOld": NOT_READY,
+    "anvcs.git.transport.NoRemote": NOT_FOUND,
+    "anvcs.git.transport.NoSuchRemoteBranch": NOT_FOUND,
+    "anvcs.git.transport.PullConflict": REFUSED,
+    "anvcs.git.transport.PushRejected": REMOTE,
+    "anvcs.git.transport.TransportFailed": REMOTE,
+    "anvcs.git.trees.ClashingChanges": FAILED,
+    "anvcs.git.trees.DamagedObject": DAMAGED,
+    "anvcs.git.trees.UnstorablePath": REFUSED,
+    "anvcs.model.request.BadRequest": INVALID,
+    "anvcs.repository.HeadDetached": NOT_FOUND,
+    "anvcs.repository.NoSuchStream": NOT_FOUND,
+    "anvcs.repository.NothingCommitted": NOTHING_TO_DO,
+    "anvcs.repository.StreamExists": REFUSED,
+    "anvcs.repository.StreamNameInvalid": INVALID,
+    "anvcs.repository.UncommittedWork": REFUSED,
+    "anvcs.repository.ViewShowsAnother": REFUSED,
+    "anvcs.repository.ViewsInUse": BUSY,
+    "anvcs.rooms.documents.DocumentFailed": DAMAGED,
+    "anvcs.rooms.errors.DirectoryNotEmpty": FAILED,
+    "anvcs.rooms.errors.NoSuchPath": NOT_FOUND,
+    "anvcs.rooms.errors.PathInUse": FAILED,
+    "anvcs.rooms.errors.RoomBusy": BUSY,
+    "anvcs.rooms.errors.RoomDamaged": DAMAGED,
+    "anvcs.rooms.errors.RoomFull": NO_SPACE,
+    "anvcs.rooms.errors.RoomReadOnly": NO_SPACE,
+    "anvcs.rooms.errors.StoreVersion": NOT_READY,
+    "anvcs.rooms.records.MalformedRecord": DAMAGED,
     "anvcs.store.NetworkFileSystem": NOT_READY,
     "anvcs.store.StoreMissing": NOT_READY,
     "anvcs.store.StoreVersionUnknown": NOT_READY,
     "anvcs.views.NoSuchView": NOT_FOUND,
     "anvcs.views.ViewDescriptionDamaged": DAMAGED,
     "anvcs.views.ViewNameInvalid": INVALID,
+    "anvcs_tools.cli.places.NotInWorkTree": INVALID,
+    "anvcs_tools.cli.places.PathOutside": INVALID,
+    "anvcs_tools.cli.places.ViewStale": NOT_READY,
+    "anvcs_tools.cli.work.RequestMalformed": INVALID,
+    "anvcs_tools.mounting.options.MountOptionInvalid": INVALID,
+    "anvcs_tools.mounting.places.FuseMissing": CANNOT_MOUNT,
+    "anvcs_tools.mounting.places.MountPlaceRefused": CANNOT_MOUNT,
+    "anvcs_tools.mounting.unmounting.NotMounted": NOT_FOUND,
+    "anvcs_tools.mounting.unmounting.ServerLingers": BUSY,
+    "anvcs_tools.mounting.unmounting.UnmountFailed": FAILED,
+    "anvcs_tools.mounting.unmounting.ViewBusy": BUSY,
 }
 """By qualified name, so that the table imports nothing."""
 
@@ -56,4 +129,14 @@ def qualified(kind: type) -> str:
 
 def exit_code(error: BaseException) -> int:
     """The code for *error*; an unlisted class has that of its nearest base."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return NO_SPACE
+    told: int | None = getattr(error, "exit_code", None)  # of an error that happened in another process
+    if told is not None:
+        return told
     return next((EXIT[name] for name in map(qualified, type(error).__mro__) if name in EXIT), FAILED)
+
+
+def code_by_name(name: str) -> int:
+    """The code for an error that a view told by its class name alone."""
+    return next((code for known, code in EXIT.items() if known.rpartition(".")[2] == name), FAILED)

@@ -11,7 +11,7 @@ from importlib import import_module
 
 from anvcs.errors import AnvcsError
 from anvcs_tools.cli.parser import build_parser
-from anvcs_tools.exit_codes import BROKEN_PIPE, FAILED, INTERRUPTED, exit_code
+from anvcs_tools.exit_codes import BROKEN_PIPE, INTERRUPTED, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,13 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = getattr(import_module(module), name)(arguments)
         sys.stdout.flush()  # here, where a closed pipe still has its own answer
-    except AnvcsError as error:
-        return _told(error, exit_code(error), as_json=getattr(arguments, "json", False))
     except BrokenPipeError:  # `ai-vcs log | head`
         _silence_stdout()
         return BROKEN_PIPE
-    except OSError as error:
-        return _told(error, FAILED, as_json=getattr(arguments, "json", False))
+    except (AnvcsError, OSError) as error:
+        return _told(error, exit_code(error), as_json=getattr(arguments, "json", False))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

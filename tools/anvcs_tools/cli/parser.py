@@ -4,16 +4,21 @@ The reference page and the shell completions are made from this parser.
 """
 
 import argparse
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+# How a completion script finds values: what `shtab` calls FILE and DIRECTORY, without importing it.
+_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+_FOLDERS = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
 
 _Subparsers = Any  # argparse has no public name for what add_subparsers returns
 
 
 class _Version(argparse.Action):
-    """Look the version up only when somebody asks: reading package metadata takes 20 ms."""
+    """Look the version up only when somebody asks: even its import takes 50 ms."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             found = version("anvcs")
         except PackageNotFoundError:  # run from a source tree that isn't installed
@@ -63,9 +68,12 @@ def _quiet(parser: argparse.ArgumentParser) -> None:
 
 
 def _in_repository(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-C", "--repo", metavar="DIR", default=".", help="repository or view to work on (default: here)"
-    )
+    help_text = "repository or view to work on (default: here)"
+    _completed(parser.add_argument("-C", "--repo", metavar="DIR", default=".", help=help_text), _FOLDERS)
+
+
+def _completed(action: argparse.Action, values: dict[str, str]) -> None:
+    action.complete = values  # type: ignore[attr-defined]  # where shtab looks for it
 
 
 def _stream(parser: argparse.ArgumentParser, what: str) -> None:
@@ -77,7 +85,10 @@ def _add_setting_up(commands: _Subparsers) -> None:
         commands, "init", "setting_up:init", "prepare a Git repository for views",
         "ai-vcs init\nai-vcs init ~/src/project --config",
     )  # fmt: skip
-    init.add_argument("path", nargs="?", default=".", metavar="PATH", help="the repository (default: here)")
+    _completed(
+        init.add_argument("path", nargs="?", default=".", metavar="PATH", help="the repository (default: here)"),
+        _FOLDERS,
+    )
     init.add_argument("--config", action="store_true", help="also write a commented ai-vcs.config.yaml")
     _quiet(init)
     _json(init)
@@ -85,14 +96,19 @@ def _add_setting_up(commands: _Subparsers) -> None:
         commands, "deinit", "setting_up:deinit", "leave a plain Git repository behind",
         "ai-vcs deinit ~/src/project",
     )  # fmt: skip
-    deinit.add_argument("path", nargs="?", default=".", metavar="PATH", help="the repository (default: here)")
+    _completed(
+        deinit.add_argument("path", nargs="?", default=".", metavar="PATH", help="the repository (default: here)"),
+        _FOLDERS,
+    )
     _json(deinit)
     config = _command(
         commands, "config", "setting_up:config", "check or show ai-vcs.config.yaml",
         "ai-vcs config check\nai-vcs config check other.yaml --json\nai-vcs config template > ai-vcs.config.yaml",
     )  # fmt: skip
     config.add_argument("action", choices=("check", "template"), help="check the file, or print a commented one")
-    config.add_argument("file", nargs="?", metavar="FILE", help="the file (default: the repository's)")
+    _completed(
+        config.add_argument("file", nargs="?", metavar="FILE", help="the file (default: the repository's)"), _FILES
+    )
     _in_repository(config)
     _json(config)
     completion = _command(
@@ -110,8 +126,11 @@ def _add_views(commands: _Subparsers) -> None:
         "ai-vcs mount ~/src/project ~/views/fix --new-stream fix --from v1.2\n"
         "ai-vcs mount ~/src/project ~/views/look --stream main --read-only -o allow_other",
     )  # fmt: skip
-    mount.add_argument("repo", nargs="?", default=".", metavar="REPO", help="the repository (default: here)")
-    mount.add_argument("dir", metavar="DIR", help="an empty directory, made if it is missing")
+    _completed(
+        mount.add_argument("repo", nargs="?", default=".", metavar="REPO", help="the repository (default: here)"),
+        _FOLDERS,
+    )
+    _completed(mount.add_argument("dir", metavar="DIR", help="an empty directory, made if it is missing"), _FOLDERS)
     which = mount.add_mutually_exclusive_group()
     _stream(which, "the branch to show")  # type: ignore[arg-type]  # a group adds arguments as a parser does
     which.add_argument("--new-stream", metavar="S", help="make this branch and show it")
@@ -129,13 +148,16 @@ def _add_views(commands: _Subparsers) -> None:
     _json(mount)
     umount = _command(commands, "umount", "views:umount", "unmount a view and wait until it has ended",
                       "ai-vcs umount ~/views/ann")  # fmt: skip
-    umount.add_argument("dir", metavar="DIR", help="where the view is mounted")
+    _completed(umount.add_argument("dir", metavar="DIR", help="where the view is mounted"), _FOLDERS)
     umount.add_argument("--lazy", action="store_true", help="detach at once; it ends when nothing uses it any more")
     _quiet(umount)
     _json(umount)
     views = _command(commands, "views", "views:views", "list the views of a repository",
                      "ai-vcs views\nai-vcs views --json | jq -r '.views[].mountpoint'")  # fmt: skip
-    views.add_argument("repo", nargs="?", default=".", metavar="REPO", help="the repository (default: here)")
+    _completed(
+        views.add_argument("repo", nargs="?", default=".", metavar="REPO", help="the repository (default: here)"),
+        _FOLDERS,
+    )
     _json(views)
 
 
@@ -145,9 +167,12 @@ def _add_work(commands: _Subparsers) -> None:
     _in_repository(status)
     _stream(status, "whose uncommitted work")
     _json(status)
-    add = _command(commands, "add", "work:add", "choose what the next commit takes (without a choice: everything)",
+    add = _command(commands, "add", "work:add", "choose what the next `ai-vcs commit` takes (without a choice: everything)",
                    "ai-vcs add src/parser.py docs\nai-vcs add --clear")  # fmt: skip
-    add.add_argument("paths", nargs="*", metavar="PATH", help="files, or directories with all that is in them")
+    _completed(
+        add.add_argument("paths", nargs="*", metavar="PATH", help="files, or directories with all that is in them"),
+        _FILES,
+    )
     add.add_argument("--clear", action="store_true", help="forget the choice")
     _in_repository(add)
     _stream(add, "whose next commit")
@@ -165,14 +190,19 @@ def _add_commit_options(commit: argparse.ArgumentParser) -> None:
     message = commit.add_mutually_exclusive_group(required=True)
     message.add_argument("-m", "--message", action="append", metavar="TEXT", help="the message; more are paragraphs")
     message.add_argument("-F", "--file", metavar="FILE", help="read the message from FILE, - is standard input")
-    commit.add_argument("paths", nargs="*", metavar="PATH", help="take only these (default: what `add` chose, or all)")
+    _completed(
+        commit.add_argument(
+            "paths", nargs="*", metavar="PATH", help="take only these (default: what `add` chose, or all)"
+        ),
+        _FILES,
+    )
     commit.add_argument("--agent", metavar="NAME", help="author, instead of the view's agent")
     commit.add_argument("--model", metavar="M", help="model, instead of the view's")
     commit.add_argument("--prompt", metavar="TEXT", help="what was asked for")
     tests = commit.add_mutually_exclusive_group()
     tests.add_argument("--tests-passed", action="store_true", default=None, help="record that the tests passed")
     tests.add_argument("--tests-failed", action="store_false", dest="tests_passed", help="record that they failed")
-    commit.add_argument("--test-report", metavar="FILE", help="record this report")
+    commit.add_argument("--test-report", metavar="WHERE", help="record where the test report is: a path or an address")
     commit.add_argument("--coverage", type=float, metavar="PERCENT", help="record the test coverage")
     commit.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="record a fact (repeatable)")
     commit.add_argument(

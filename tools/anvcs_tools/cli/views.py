@@ -11,6 +11,7 @@ from anvcs_tools.mounting.options import MountOptions, parse_options
 from anvcs_tools.mounting.places import check_fuse, check_place, stale_view
 
 if TYPE_CHECKING:
+    from anvcs.config import MountConfig
     from anvcs.repository import Repository
     from anvcs.views import ViewInfo, ViewSpec
     from anvcs_tools.mounting.serving import Server
@@ -70,43 +71,41 @@ def _prepare(repository: "Repository", arguments: argparse.Namespace, options: M
     """Check the place and find or make the view that belongs there."""
     _clear_stale(place)
     check_place(place, repository.own_trees)
-    config = repository.config()
-    for warning in config.warnings:
-        say(f"warning: {warning}")
     given = options.values
-    flags = {"allow_other": config.mount.allow_other, "default_permissions": config.mount.default_permissions}
-    flags |= {"xattr": config.mount.xattr} | options.flags
-    if flags["allow_other"]:
-        check_fuse(allow_other=True)
-    known = repository.view_for(place, arguments.name or given.get("name", ""))
-    stream = _stream(repository, arguments, options, known)
-    old_agent, old_model = (known.agent, known.model) if known else ("", "")
-    fields: dict[str, Any] = {
-        "mountpoint": place,
-        "stream": stream,
-        "agent": arguments.agent or given.get("agent", "") or old_agent or config.agent.name,
-        "model": arguments.model or given.get("model", "") or old_model or config.agent.model,
-        "uid": os.getuid(),
-        "gid": os.getgid(),
-        "read_only": arguments.read_only or options.read_only,
-        "options": flags,
-    }
-    if known:
-        return repository.views.update(known.name, **fields)
-    return repository.views.create(name=arguments.name or given.get("name", ""), **fields)
-
-
-def _stream(
-    repository: "Repository", arguments: argparse.Namespace, options: MountOptions, known: "ViewSpec | None"
-) -> str:
-    given = options.values
-    new = arguments.new_stream or given.get("new_stream")
+    name = arguments.name or given.get("name", "")
+    new = arguments.new_stream or given.get("new_stream", "")
+    wanted = new or arguments.stream or given.get("stream", "")
+    known = repository.view_for(place, name=name, stream=wanted)
     if new:
         repository.create_stream(new, arguments.start or given.get("from", ""))
-        return str(new)
     # A view that is mounted again shows what it showed, also after a `git switch` inside it.
-    named = arguments.stream or given.get("stream") or (known.stream if known else "")
-    return repository.check_stream(named or repository.default_stream)
+    stream = wanted or (repository.stream_of(known) if known else repository.default_stream)
+    repository.check_stream(stream)
+    config = repository.config(stream)
+    for warning in config.warnings:
+        say(f"warning: {warning}")
+    old_agent, old_model = (known.agent, known.model) if known else ("", "")
+    return repository.ensure_view(
+        known,
+        name=name,
+        mountpoint=place,
+        stream=stream,
+        agent=arguments.agent or given.get("agent", "") or old_agent or config.agent.name,
+        model=arguments.model or given.get("model", "") or old_model or config.agent.model,
+        uid=os.getuid(),
+        gid=os.getgid(),
+        read_only=arguments.read_only or options.read_only,
+        options=_flags(config.mount, options),
+    )
+
+
+def _flags(configured: "MountConfig", options: MountOptions) -> dict[str, bool]:
+    flags = {
+        name: getattr(configured, name) for name in ("allow_other", "default_permissions", "xattr")
+    } | options.flags
+    if flags["allow_other"]:
+        check_fuse(allow_other=True)
+    return flags
 
 
 def _clear_stale(place: Path) -> None:
@@ -157,36 +156,36 @@ def views(arguments: argparse.Namespace) -> int:
 
     repository = Repository.open(Path(arguments.repo))
     infos = repository.views.list()
-    changed: dict[str, int | None] = {}
+    changed: dict[str, int] = {}
     for info in infos:
-        if info.spec.stream not in changed:
-            changed[info.spec.stream] = repository.changed_count(info.spec.stream)
+        stream = repository.stream_of(info.spec)
+        if stream not in changed:
+            changed[stream] = repository.changed_count(stream)
+    described = [_described(info, repository.stream_of(info.spec), changed) for info in infos]
     if arguments.json:
-        print_json({"views": [_described(info, changed[info.spec.stream]) for info in infos]})
+        print_json({"views": described})
     elif infos:
         head = ("VIEW", "STREAM", "AGENT", "PID", "STATE", "CHANGED", "WHERE")
-        print_table(head, (_row(info, changed[info.spec.stream]) for info in infos))
+        print_table(head, map(_row, described))
     else:
         say("no views yet; `ai-vcs mount DIR` makes one")
     return 0
 
 
-def _described(info: "ViewInfo", changed: int | None) -> dict[str, Any]:
+def _described(info: "ViewInfo", stream: str, changed: dict[str, int]) -> dict[str, Any]:
     return {
         "view": info.spec.name,
         "mountpoint": str(info.spec.mountpoint),
-        "stream": info.spec.stream,
+        "stream": stream,
         "agent": info.spec.agent,
         "model": info.spec.model,
         "read_only": info.spec.read_only,
         "pid": info.process.pid if info.process else None,
         "state": info.state.value,
-        "changed": changed,
+        "changed": changed[stream],
     }
 
 
-def _row(info: "ViewInfo", changed: int | None) -> tuple[object, ...]:
-    pid = info.process.pid if info.process else "-"
-    count = "?" if changed is None else changed
-    spec = info.spec
-    return (spec.name, spec.stream, spec.agent or "-", pid, info.state.value, count, spec.mountpoint)
+def _row(view: dict[str, Any]) -> tuple[object, ...]:
+    names = ("view", "stream", "agent", "pid", "state", "changed", "mountpoint")
+    return tuple("-" if view[name] in {None, ""} else view[name] for name in names)

@@ -89,7 +89,8 @@ def check_place(place: Path, own_trees: Iterable[Path]) -> None:
 def _make_empty(place: Path) -> None:
     try:
         place.mkdir(exist_ok=True)
-        occupied = any(True for _ in os.scandir(place))
+        with os.scandir(place) as entries:
+            occupied = next(entries, None) is not None
     except FileNotFoundError:
         raise MountPlaceRefused(place, f"the directory {place.parent} doesn't exist") from None
     except FileExistsError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from anvcs.errors import AnvcsError
 from anvcs.mounts import mount_at
 from anvcs.store import Store
-from anvcs.views import Process, Views, ViewSpec, of_source
+from anvcs.views import Process, Views, ViewSpec, view_of
 
 _PATIENCE_S = 60.0
 _LISTED = 8
@@ -64,7 +64,7 @@ def unmount(place: Path, *, lazy: bool = False) -> ViewSpec | None:
     mount = mount_at(place)
     if mount is None or not mount.is_view:
         raise NotMounted(place)
-    spec = of_source(mount.source)
+    spec = view_of(mount)
     process = Views(Store(spec.common_dir)).process(spec.name) if spec else None
     # A stale mount is always detached lazily: who still stands in it gets ENOTCONN either way.
     _fusermount(place, lazy=lazy or (spec is not None and process is None))

@@ -1,0 +1,80 @@
+"""Commits and saved work without a mount: the same steps as a view's, on the stream's room."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from anvcs.commit_policy import check_policy
+from anvcs.committing import CommitResult, Committer, StreamBusy, StreamMoved
+from anvcs.model.ids import Oid
+from anvcs.model.request import CommitRequest, parse_commit_request
+from anvcs.model.room import Author
+from anvcs.note_queue import NoteQueue
+from anvcs.repository import OpenRoom, Repository
+
+_ATTEMPTS = 5
+
+
+def commit_room(repository: Repository, stream: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Commit the uncommitted work of *stream*; the answer is that of ``.anvcs/commit``."""
+    wanted = parse_commit_request(json.dumps(request).encode())
+    config = repository.config(stream)
+    check_policy(config.agent.commit_policy, wanted)
+    author = Author(agent=wanted.agent or config.agent.name, model=wanted.model or config.agent.model)
+    with repository.room(stream, author) as opened:
+        committer = _committer(repository, opened, author)
+        committer.complete_notes()
+        for _ in range(_ATTEMPTS):
+            plan = committer.prepare(opened.room, wanted, stream=stream)
+            try:
+                result = committer.execute(plan)
+            except StreamMoved:
+                head = repository.refs.get(f"refs/heads/{stream}")
+                opened.room.move_base(head, keep=False)
+                continue
+            opened.room.move_base(result.commit, keep=True)
+            opened.room.sync()
+            return commit_answer(result)
+    raise StreamBusy(stream)
+
+
+def save_wip(repository: Repository, stream: str) -> Oid | None:
+    """Save the uncommitted work of *stream* at ``refs/anvcs/wip/<stream>``; None when there is none."""
+    with repository.room(stream) as opened:
+        committer = _committer(repository, opened, opened.room.author)
+        committer.save_wip(committer.prepare(opened.room, CommitRequest(message="work in progress"), stream=stream))
+    return repository.refs.get(f"refs/anvcs/wip/{stream}")
+
+
+def _committer(repository: Repository, opened: OpenRoom, author: Author) -> Committer:
+    info = repository.info
+    mirror: Path | None = info.work_tree / ".ai" / "meta" if info.work_tree else None
+    return Committer(
+        git=repository.objects,
+        refs=repository.refs,
+        skeleton=opened.skeleton,
+        queue=NoteQueue(repository.store.root / "queue" / "notes"),
+        mirror=mirror,
+        admin_dir=info.git_dir,
+        work_dir=info.work_tree,
+        agent=author.agent,
+        model=author.model,
+    )
+
+
+def commit_answer(result: CommitResult) -> dict[str, Any]:
+    """What a request to commit is answered (``docs/reference/control-files.md``)."""
+    return {
+        "ok": True,
+        "commit": result.commit.hex(),
+        "stream": result.stream,
+        "subject": result.subject,
+        "paths": [path.decode("utf-8", "backslashreplace") for path in result.paths],
+        "contributors": [
+            {"agent": one.agent, "model": one.model, "added": one.added, "removed": one.removed}
+            for one in result.contributors
+        ],
+        "duration_ms": round(result.duration_s * 1000, 1),
+        "notes": list(result.remarks),
+    }

@@ -1,0 +1,84 @@
+"""``init``, ``deinit``, ``config`` and ``completion``."""
+
+import argparse
+from pathlib import Path
+
+from anvcs_tools.cli.output import print_json, say
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """Prepare a repository."""
+    from anvcs.repository import Repository
+
+    repository, report = Repository.init(Path(arguments.path), write_config=arguments.config)
+    if arguments.json:
+        print_json(
+            {
+                "common_dir": str(repository.info.common_dir),
+                "store": str(repository.store.root),
+                "made": report.made,
+                "stream": report.head_branch,
+                "config_written": str(report.config_written) if report.config_written else None,
+            }
+        )
+    elif not arguments.quiet:
+        where = repository.info.work_tree or repository.info.common_dir
+        say(f"{where} is ready" if report.made else f"{where} was ready already")
+        if report.config_written:
+            say(f"wrote {report.config_written}")
+        say(f"next: ai-vcs mount {'.' if arguments.path == '.' else arguments.path} DIR")
+    return 0
+
+
+def deinit(arguments: argparse.Namespace) -> int:
+    """Leave a plain repository."""
+    from anvcs.repository import Repository
+
+    repository = Repository.open(Path(arguments.path))
+    repository.deinit()
+    if arguments.json:
+        print_json({"common_dir": str(repository.info.common_dir), "removed": str(repository.store.root)})
+    else:
+        say(f"{repository.info.common_dir} is a plain Git repository again; refs/notes/anvcs keeps the metadata")
+    return 0
+
+
+def config(arguments: argparse.Namespace) -> int:
+    """Check the configuration, or print a template."""
+    from anvcs.config import config_template, parse_config
+
+    if arguments.action == "template":
+        print(config_template(), end="")
+        return 0
+    if arguments.file:
+        with Path(arguments.file).open("rb") as file:
+            found = parse_config(file.read(), source=arguments.file)
+    else:
+        from anvcs.repository import Repository
+
+        repository = Repository.open(Path(arguments.repo))
+        found = repository.config(repository.default_stream)
+    sections = {
+        name: {field: getattr(section, field) for field in section.__slots__}
+        for name, section in (("agent", found.agent), ("room", found.room), ("mount", found.mount))
+    }
+    if arguments.json:
+        # What later sections hold may be secret: only their names are told.
+        print_json({"config": sections, "later": sorted(found.later), "warnings": list(found.warnings)})
+        return 0
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+    for name, values in sections.items():
+        for field, value in values.items():
+            print(f"{name}.{field}: {value}")
+    return 0
+
+
+def completion(arguments: argparse.Namespace) -> int:
+    """Print a completion script."""
+    import shtab
+
+    from anvcs_tools.cli.parser import build_parser
+
+    print(shtab.complete(build_parser(), shell=arguments.shell))
+    return 0
