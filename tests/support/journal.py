@@ -30,8 +30,10 @@ class Promises:
             self.pending = ()
 
     def _apply(self, operation: str, name: str, *more: Any) -> None:
-        if operation in ("write", "replace"):
+        if operation in ("write", "append", "replace"):
             self.contents[name] = more[0]
+            if operation == "replace":
+                self.modes.pop(name, None)  # another file has the name now
         elif operation == "chmod":
             self.modes[name] = more[0]
         elif operation == "rename":
@@ -66,7 +68,7 @@ class Promises:
             return []
         operation, name, *more = self.pending
         old = self.contents.get(name, ABSENT)
-        if operation == "replace":
+        if operation in ("append", "replace"):
             allowed = {(old,), (more[0],)}
             found: tuple[str, ...] = (content(top / name),)
         elif operation == "rename":

@@ -7,7 +7,6 @@ from anvcs.model.ids import Oid
 from anvcs.model.room import Author
 from anvcs.model.tree import DIRECTORY
 from anvcs.rooms.room import Room
-
 from support.fake_tree import FakeTree
 
 

@@ -90,7 +90,7 @@ class Writer:
         with open(name, "rb") as file:
             old = file.read()
         data = b"appended by %s\n" % self.name.encode()
-        self.tell("try", "replace", name, digest(old + data))
+        self.tell("try", "append", name, digest(old + data))
         with open(name, "ab", buffering=0) as file:
             write_all(file.fileno(), data)
         self.tell("done")
