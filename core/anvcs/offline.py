@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from anvcs.commit_policy import check_policy
 from anvcs.committing import CommitResult, Committer, StreamBusy, StreamMoved
@@ -39,12 +39,23 @@ def commit_room(repository: Repository, stream: str, request: Mapping[str, Any])
     raise StreamBusy(stream)
 
 
-def save_wip(repository: Repository, stream: str) -> Oid | None:
-    """Save the uncommitted work of *stream* at ``refs/anvcs/wip/<stream>``; None when there is none."""
+class SavedWork(NamedTuple):
+    """Uncommitted work as an ordinary commit."""
+
+    ref: str
+    commit: Oid
+
+
+def save_wip(repository: Repository, stream: str) -> SavedWork | None:
+    """Save the uncommitted work of *stream* under ``refs/anvcs/wip``; None when there is none."""
+    # The room of a view with a detached HEAD is called ~VIEW, which can't be part of a ref's name.
+    name = f"detached/{stream[1:]}" if stream.startswith("~") else stream
     with repository.room(stream) as opened:
         committer = _committer(repository, opened, opened.room.author)
-        committer.save_wip(committer.prepare(opened.room, CommitRequest(message="work in progress"), stream=stream))
-    return repository.refs.get(f"refs/anvcs/wip/{stream}")
+        committer.save_wip(committer.prepare(opened.room, CommitRequest(message="work in progress"), stream=name))
+    ref = f"refs/anvcs/wip/{name}"
+    commit = repository.refs.get(ref)
+    return SavedWork(ref, commit) if commit else None
 
 
 def _committer(repository: Repository, opened: OpenRoom, author: Author) -> Committer:

@@ -26,6 +26,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MAX_JSON = 64 << 10
 _SOURCE = "anvcs:"
 
+_OLDER_S = 2
+"""Files of a new view are this much older than its index, or Git would take them for changed since."""
+
 
 class ViewDescriptionDamaged(AnvcsError):
     """``view.json`` does not say what it must."""
@@ -174,7 +177,7 @@ class Views:
         name = fields.pop("name", "") or self._free_name(fields["agent"] or fields["mountpoint"].name)
         self._file(name)
         spec = ViewSpec(
-            name=name, common_dir=self._store.common_dir, epoch_ns=time.time_ns() // 10**9 * 10**9, **fields
+            name=name, common_dir=self._store.common_dir, epoch_ns=(time.time_ns() // 10**9 - _OLDER_S) * 10**9, **fields
         )
         self.save(spec)
         return spec

@@ -20,7 +20,9 @@ def print_error(error: Exception, code: int, *, as_json: bool) -> None:
     """Say what went wrong."""
     text = str(error) or type(error).__name__
     if as_json:
-        print_json({"error": {"type": type(error).__name__, "exit_code": code, "message": text}})
+        # An error that a view told has the name that it had there.
+        kind = getattr(error, "told_type", None) or type(error).__name__
+        print_json({"error": {"type": kind, "exit_code": code, "message": text}})
     say(f"ai-vcs: {text}")
 
 

@@ -29,6 +29,7 @@ class RequestFailed(AnvcsError):
     def __init__(self, answer: dict[str, Any]) -> None:
         super().__init__(str(answer.get("message") or answer.get("error") or "the request failed"))
         self.answer = answer
+        self.told_type = answer.get("error")
         self.exit_code = code_by_name(str(answer.get("error")))
 
 
