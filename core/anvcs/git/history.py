@@ -79,7 +79,7 @@ def parse_signature(value: bytes) -> Signature:
     zone = int(match["zone"] or b"0")
     minutes = abs(zone) // 100 * 60 + abs(zone) % 100
     return Signature(
-        name=match["name"].decode("utf-8", "surrogateescape").strip(),
+        name=match["name"].decode("utf-8", "surrogateescape").strip(" "),
         email=match["email"].decode("utf-8", "surrogateescape"),
         time_s=int(match["time"] or b"0"),
         offset_min=minutes if zone >= 0 else -minutes,

@@ -24,6 +24,7 @@ __all__ = ["BadRefName", "DamagedRef", "RefClash", "RefLocked", "RefMoved", "Ref
 ZERO = b"0" * 40
 
 _BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.lock(?:/|\Z)|^/|[/.]\Z|^@\Z|^-")
+_REF = re.compile(r"refs/|[A-Z_]+\Z")  # the rest of the directory is no ref
 _LOGGED = ("refs/heads/", "refs/remotes/", "refs/notes/")
 _SYMBOLIC_DEPTH = 5  # as git
 _LONGEST_VALUE = 4200  # bytes: a symbolic ref may name a long path
@@ -75,7 +76,7 @@ class Refs:
 
     def get(self, name: str) -> Oid | None:
         """The commit that *name* leads to; ``None`` when there is no such ref or it names no commit."""
-        if _BAD_NAME.search(name):
+        if _BAD_NAME.search(name) or not _REF.match(name):
             return None
         _, oid = self._resolve(name)
         return None if oid is None else self._peel(oid)
@@ -285,7 +286,7 @@ def _parse_value(name: str, value: bytes) -> Oid:
         oid = bytes.fromhex(value[:40].decode("ascii"))
     except ValueError:
         oid = b""
-    if len(oid) != len(ZERO) // 2 or value[40:].strip():
+    if len(oid) != len(ZERO) // 2 or value[40:41].strip():
         raise DamagedRef(name)
     return Oid(oid)
 

@@ -190,6 +190,8 @@ def _by_directory(changes: Mapping[bytes, Leaf | None]) -> dict[bytes, dict[byte
     filled: set[bytes] = set()  # directories that will hold something
     for path, leaf in changes.items():
         directory, _, name = path.rpartition(b"/")
+        if path.startswith(b"/"):
+            raise UnstorablePath(path, "it begins with a slash")
         if directory not in grouped:
             for part in directory.split(b"/"):
                 check_name(path, part)
