@@ -48,17 +48,15 @@ class Draft:
         self.put(changed)
         return changed
 
-    def drop(self, file: FileId, *, trace: bool = True) -> None:
-        """Take an entry out of the room.
-
-        With *trace*, a file that appears at its path again is this file again.
-        """
+    def drop(self, file: FileId, at: bytes | None) -> None:
+        """Take an entry out of the room; a file that appears *at* this path later is this file."""
         previous = self.state.drop(file)
         if previous is None:
             return
         self._before.setdefault(file, previous)
         self._puts.pop(file, None)
-        self._drops[file] = Drop(file, previous.path if trace else None)
+        self._drops[file] = Drop(file, at)
+        self._traces = {path: other for path, other in self._traces.items() if other != file}
         note_shown(self.shown, previous, None)
 
     def trace(self, path: bytes, file: FileId) -> None:

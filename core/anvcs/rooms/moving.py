@@ -57,7 +57,7 @@ class Mover:
 
     def _delete(self, draft: Draft, entry: Entry, *, trace: bool = True) -> None:
         if entry.base_path is None:
-            draft.drop(entry.id, trace=trace)
+            draft.drop(entry.id, entry.path if trace else None)
             return
         if trace and entry.path is not None and entry.path != entry.base_path:
             draft.trace(entry.path, entry.id)
@@ -87,7 +87,7 @@ class Mover:
         if path is None:  # a deleted entry has no content to give
             raise NoSuchPath(b"")
         content = self._core.read(new) if new.content is Content.TEXT else None
-        draft.drop(new.id, trace=False)
+        draft.drop(new.id, None)
         draft.put(replace(target, path=path, seq=draft.seq))
         attributes = Attributes(new.mode, new.mtime_ns)
         if content is None:
@@ -126,7 +126,7 @@ class Mover:
         if not is_dir(entry):
             raise PathInUse(path)
         draft.kind, draft.file = "rmdir", entry.id
-        draft.drop(entry.id, trace=False)
+        draft.drop(entry.id, None)
         self.keep(draft, parent_of(path))
 
     def _directory(self, path: bytes, mtime_ns: int, seq: Seq) -> Entry:
@@ -183,7 +183,7 @@ class Mover:
             raise NoSuchPath(b"")
         attributes = Attributes(entry.mode, entry.mtime_ns)
         content = self._core.read(entry) if entry.content is Content.TEXT else None
-        draft.drop(entry.id, trace=False)
+        draft.drop(entry.id, None)
         if content is None:
             value = (entry.content, entry.ref, entry.size)
             self._saver.put_whole(draft, path, value, attributes)
@@ -204,7 +204,7 @@ class Mover:
             raise DirectoryNotEmpty(new)
         replaced = core.state.by_path.get(new)
         if replaced is not None:
-            draft.drop(replaced.id, trace=False)
+            draft.drop(replaced.id, None)
         else:
             self._saver.require_free(new)
         self._place(draft, self._collect(old), old, new)
@@ -247,7 +247,7 @@ class Mover:
             draft.put(entry)
         for entry in moved:
             if entry.path == entry.base_path and self._core.is_clean(entry):
-                draft.drop(entry.id)
+                draft.drop(entry.id, entry.path)
 
     # --- attributes
 

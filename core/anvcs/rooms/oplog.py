@@ -11,6 +11,7 @@ process.  `OpLog.sync` flushes the WAL, after which they survive a power loss.
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,12 +39,15 @@ START = Seq(0)
 INLINE_WAIT_MS = 20
 """How long an append may wait for the lock inside the serving loop."""
 
+_STEP_MS = 1
 _OPENING_WAIT_MS = 5000
 _BATCH = 512
 _COLUMNS = 'seq, time_ns, agent, model, view, kind, file, payload, "check"'
 _PUT_OP = "INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_ENTRY = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_HISTORY = "INSERT INTO history VALUES (?, ?, ?)"
+# A file may have left several paths: it is expected back only where it was last.
+_TRACED = "SELECT path, file FROM traces AS t WHERE seq = (SELECT max(seq) FROM traces WHERE file = t.file)"
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
@@ -95,10 +99,7 @@ class OpLog:
         """Take the writer's lock, waiting `INLINE_WAIT_MS` at most; raises `RoomBusy`."""
         if self.read_only:
             raise RoomReadOnly(self.file)
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise self._meaning(error) from error
+        self._patiently("BEGIN IMMEDIATE")
         self._note_owner()
 
     def commit(self) -> None:
@@ -261,16 +262,15 @@ class OpLog:
 
     def trace(self, path: bytes) -> FileId | None:
         """The file that was the last to leave *path*."""
-        rows = self._rows("SELECT file FROM traces WHERE path = ?", (path,))
-        return rows[0][0] if rows else None
+        rows = self._rows(_TRACED + " AND path = ?", (path,))
+        return rows[0][1] if rows else None
 
     def traces_below(self, directory: bytes) -> dict[bytes, FileId]:
         """What `trace` says about each path below *directory*."""
         first, end = directory + b"/", directory + b"0"  # "0" follows "/"
         if not directory:
-            return dict(self._rows("SELECT path, file FROM traces"))
-        sql = "SELECT path, file FROM traces WHERE path > ? AND path < ?"
-        return dict(self._rows(sql, (first, end)))
+            return dict(self._rows(_TRACED))
+        return dict(self._rows(f"{_TRACED} AND path > ? AND path < ?", (first, end)))
 
     def left_paths(self, file: FileId) -> list[bytes]:
         """Paths that *file* was the last to leave, the latest first."""
@@ -289,7 +289,7 @@ class OpLog:
         db.execute("PRAGMA synchronous=NORMAL")
         # Checkpoints cost milliseconds: a background thread does them.
         db.execute("PRAGMA wal_autocheckpoint=0")
-        db.execute(f"PRAGMA busy_timeout={INLINE_WAIT_MS}")
+        db.execute(f"PRAGMA busy_timeout={_STEP_MS}")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._owner = os.open(f"{self.file}-owner", flags, 0o600)
         return db
@@ -354,10 +354,24 @@ class OpLog:
             raise self._meaning(error) from error
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        try:
-            return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._meaning(error) from error
+        return self._patiently(sql, values)
+
+    def _patiently(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """Run *sql*, waiting up to `INLINE_WAIT_MS` for a lock.
+
+        In steps of a millisecond: SQLite's own waiting soon sleeps so long that a busy
+        neighbour always has the lock again when it wakes.
+        """
+        deadline = 0.0
+        while True:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                meaning = self._meaning(error)
+                now = time.monotonic()
+                deadline = deadline or now + INLINE_WAIT_MS / 1000
+                if not isinstance(meaning, RoomBusy) or now > deadline:
+                    raise meaning from error
 
     def _meaning(self, error: sqlite3.Error) -> Exception:
         name = getattr(error, "sqlite_errorname", "")

@@ -20,6 +20,8 @@ class Rebaser:
     def __init__(self, core: Core, saver: Saver) -> None:
         self._core = core
         self._saver = saver
+        self._freed: list[bytes] = []
+        """Where files are now whose own base path the base lost."""
 
     def move(self, draft: Draft, new: Oid | None, *, keep: bool) -> None:
         """Stand on *new*; with *keep*, what is shown stays, else it follows."""
@@ -32,10 +34,16 @@ class Rebaser:
         draft.kind, draft.rebased, draft.base = "base", True, new
         core.base.move(new)
         core.state.forget_overlays()
+        self._freed.clear()
         step = self._keep if keep else self._follow
         for change in changes:
             draft.shown[change.path] = None
             step(draft, change, old)
+        while self._freed:  # settling one can free another
+            path = self._freed.pop()
+            live, leaf = core.state.by_path.get(path), core.base.leaf(path)
+            if live is not None and leaf is not None:
+                self._settle(draft, live, leaf)
         self._drop_needless_directories(draft)
 
     def restore(self, draft: Draft, paths: Iterable[bytes]) -> None:
@@ -45,11 +53,11 @@ class Rebaser:
         for path in paths:
             entry = state.by_path.get(path)
             if entry is not None:
-                draft.drop(entry.id)
+                draft.drop(entry.id, entry.base_path or path)
                 self._uncovered(draft, entry.base_path)
             hidden = state.by_base.get(path)
             if hidden is not None and hidden.path is None:
-                draft.drop(hidden.id)
+                draft.drop(hidden.id, path)
             elif hidden is not None:
                 draft.change(hidden, base_path=None)
 
@@ -75,11 +83,10 @@ class Rebaser:
         """The base has no longer what *cover* covers."""
         path = cover.base_path
         if cover.path is None:
-            draft.drop(cover.id)
-            if path is not None:
-                draft.trace(path, cover.id)
-        else:
-            draft.change(cover, base_path=None)
+            draft.drop(cover.id, path)
+            return
+        draft.change(cover, base_path=None)
+        self._freed.append(cover.path)
 
     def _settle(self, draft: Draft, live: Entry, new: Leaf) -> bool:
         """*live* is where the base now has *new*: it is clean, or it covers that."""
@@ -91,7 +98,7 @@ class Rebaser:
             if cover is None:
                 self._cover(draft, live, path)
             return False
-        draft.drop(live.id)
+        draft.drop(live.id, path)
         if cover is not None and cover.id != live.id:
             self._base_lost(draft, cover)
         if live.base_path != path:
@@ -176,7 +183,7 @@ class Rebaser:
                 aside = self._core.base_entry(path, leaf)
                 draft.change(aside, path=self._free_name(path))
         elif entry is not None and is_dir(entry):
-            draft.drop(entry.id, trace=False)
+            draft.drop(entry.id, None)
 
     def _free_name(self, path: bytes) -> bytes:
         agent = self._core.settings.author.agent.encode(errors="surrogateescape")
@@ -197,4 +204,4 @@ class Rebaser:
         core = self._core
         for entry in list(core.state.by_path.values()):
             if is_dir(entry) and entry.path is not None and core.base_shows_below(entry.path):
-                draft.drop(entry.id, trace=False)
+                draft.drop(entry.id, None)

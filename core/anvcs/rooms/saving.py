@@ -14,7 +14,7 @@ from anvcs.rooms.draft import Draft
 from anvcs.rooms.errors import PathInUse
 from anvcs.rooms.records import DocumentPart
 from anvcs.rooms.texts import Version
-from anvcs.rooms.tree import ancestors, parent_of
+from anvcs.rooms.tree import ancestors
 from anvcs.rooms.versions import Past, Text, as_text, content_at, split_line_ends
 
 _FILE_MODES = (REGULAR, EXECUTABLE)
@@ -69,15 +69,11 @@ class Saver:
             raise PathInUse(path)
         for above in ancestors(path):
             entry = core.state.by_path.get(above)
-            if entry is not None:
-                if is_dir(entry):
-                    return
-                raise PathInUse(above)
             node = core.state.node(above)
-            if node is not None and node.live:
+            if is_dir(entry) or (node is not None and node.live and above):
                 return
-        if core.visible_leaf(parent_of(path)) is not None:
-            raise PathInUse(parent_of(path))
+            if entry is not None or core.visible_leaf(above) is not None:
+                raise PathInUse(above)
 
     def _revived(self, path: bytes) -> Target | None:
         """The file that was at *path* and is nowhere now: it comes back as itself."""
@@ -186,7 +182,7 @@ class Saver:
         """Put *entry*, or drop it when it says no more than the base does."""
         draft.put(entry)
         if self._core.is_clean(entry):
-            draft.drop(entry.id)
+            draft.drop(entry.id, entry.path)
 
     def merge(self, draft: Draft, entry: Entry, seen: bytes, theirs: bytes) -> Entry | None:
         """*entry*, a text, with what turned *seen* into *theirs*; ``None`` if those aren't texts."""

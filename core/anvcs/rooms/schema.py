@@ -58,7 +58,7 @@ CREATE TABLE traces (         -- which file was last at a path that it has left
     file BLOB NOT NULL,
     seq INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX traces_file ON traces (file);
+CREATE INDEX traces_file ON traces (file, seq);
 CREATE TABLE bases (          -- the base commit from op seq on; NULL before the first commit
     seq INTEGER PRIMARY KEY,
     oid BLOB

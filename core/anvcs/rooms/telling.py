@@ -18,8 +18,10 @@ def changes(core: Core) -> list[PathChange]:
     """What differs from the base by path, sorted; explicit directories are not told."""
     found: list[PathChange] = []
     for path, entry in core.state.by_path.items():
-        if not is_dir(entry):
-            found.append(_at_path(path, entry, core.base.leaf(path)))
+        old = core.base.leaf(path)
+        same = old is not None and old.mode == entry.mode and core.same_content(entry, old)
+        if not is_dir(entry) and not same:
+            found.append(_at_path(path, entry, old))
     for path in core.state.by_base:
         at_path = core.state.by_path.get(path)
         old = core.base.leaf(path)
