@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from anvcs.rooms.errors import RoomBusy, RoomDamaged, RoomFull, RoomReadOnly, StoreVersion
 from anvcs.rooms.fsck import fsck
 from support.rooms import Place, shown
@@ -114,7 +115,7 @@ def test_a_full_disk_changes_nothing_and_passes(small_disk: Path) -> None:
     with here.room() as room:
         text = b""
         expected: dict[bytes, bytes] = {}
-        with pytest.raises(RoomFull):
+        with pytest.raises(RoomFull):  # noqa: PT012  # one write of many, whichever
             for number in range(10_000):
                 text += b"line %d\n" % number
                 room.write(b"f", text)
@@ -219,6 +220,17 @@ def test_damaged_state_tables_follow_from_the_records_again(tmp_path: Path) -> N
     with here.room() as room:
         assert shown(room) == expected
     assert fsck(here.file).ok
+
+
+def test_a_room_in_use_is_not_repaired(tmp_path: Path) -> None:
+    here = damaged_room(tmp_path)
+    with here.room() as room:
+        damage(here, "UPDATE ops SET agent = 'eve' WHERE seq = 2")
+        report = fsck(here.file, repair=True)
+        assert not report.repaired
+        assert "open" in report.problems[-1]
+        room.write(b"new", b"it goes on\n")
+    assert fsck(here.file, repair=True).repaired
 
 
 def test_torn_pages_never_raise(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from anvcs.model.ids import Oid
 from anvcs.rooms.diffing import diff
 from anvcs.rooms.room import Room
-from hypothesis import given
-from hypothesis import strategies as st
 from support.rooms import Place, shown
 
 pytestmark = pytest.mark.property

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from anvcs.model.ids import Oid
 from anvcs.model.tree import EXECUTABLE, REGULAR
 from anvcs.rooms.errors import DirectoryNotEmpty, NoSuchPath, PathInUse
 from anvcs.rooms.room import Room
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.rooms import Place, shown, shown_directories
 
 NAMES = [b"a", b"b", b"d", b"d/a", b"d/b", b"d/e/a", b"d/e/b", b"g/h/i", b"k"]

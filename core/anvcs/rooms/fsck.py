@@ -6,11 +6,11 @@ Repairing writes a new file beside the old one: the good records as they are, an
 damaged file stays as ``<name>.damaged-<n>``.
 """
 
-import os
+import fcntl
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,15 +61,31 @@ class Report:
 def fsck(file: Path, *, repair: bool = False) -> Report:
     """Check *file*; with *repair* rebuild it if it is damaged.  Damage never raises.
 
-    Nobody may have the room open while it is repaired.
+    A room that a process has open is not repaired.
     """
     report = Report(file)
     ops = _good_ops(file, report)
     if not report.lost:
         _check_state(file, ops, report)
     if repair and not report.ok:
-        _rebuild(file, ops, report)
+        with _alone(file) as alone:
+            if alone:
+                _rebuild(file, ops, report)
+            else:
+                report.problems.append("it can't be repaired while a process has it open")
     return report
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[bool]:
+    """Whether no process has the room open, and none can open it meanwhile."""
+    with Path(f"{file}-owner").open("ab") as owner:
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 # --- reading whatever can be read
@@ -181,7 +197,7 @@ def _folded(ops: Any) -> TreeState:
 def _rebuild(file: Path, ops: dict[int, Op], report: Report) -> None:
     fresh = file.with_name(f"{file.name}.repair")
     _remove(fresh)
-    first_base = _first_base(file)
+    first_base = _first_base(file, report)
     log = OpLog(fresh, first_base, read_only=False)
     try:
         log.begin()
@@ -199,11 +215,12 @@ def _rebuild(file: Path, ops: dict[int, Op], report: Report) -> None:
     _swap(file, fresh, report)
 
 
-def _first_base(file: Path) -> Any:
+def _first_base(file: Path, report: Report) -> Any:
     try:
         with closing(_connect(file)) as db:
             return db.execute("SELECT oid FROM bases WHERE seq = 0").fetchone()[0]
-    except (sqlite3.Error, TypeError):
+    except (sqlite3.Error, TypeError) as error:
+        report.problems.append(f"the base at the room's creation is lost: {error}")
         return None
 
 
@@ -255,12 +272,12 @@ def _swap(file: Path, fresh: Path, report: Report) -> None:
     while (backup := file.with_name(f"{file.name}.damaged-{number}")).exists():
         number += 1
     try:
-        os.replace(file, backup)
+        file.replace(backup)
         for suffix in ("-wal", "-shm"):
             side = Path(f"{file}{suffix}")
             if side.exists():
-                os.replace(side, f"{backup}{suffix}")
-        os.replace(fresh, file)
+                side.replace(f"{backup}{suffix}")
+        fresh.replace(file)
     except OSError as error:
         raise RoomDamaged(file, f"the repaired file couldn't take its place: {error}") from error
     _remove(fresh)

@@ -9,6 +9,7 @@ process.  `OpLog.sync` flushes the WAL, after which they survive a power loss.
 """
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import time
@@ -84,11 +85,18 @@ class OpLog:
         try:
             self._db = self._open_read_only() if read_only else self._open(base)
         except sqlite3.Error as error:
+            self._release()
             raise self._meaning(error) from error
+        except BaseException:
+            self._release()
+            raise
 
     def close(self) -> None:
         """Close the file; the last process to do so also empties the WAL."""
         self._db.close()
+        self._release()
+
+    def _release(self) -> None:
         if self._owner is not None:
             os.close(self._owner)
             self._owner = None
@@ -280,6 +288,7 @@ class OpLog:
     # --- inside
 
     def _open(self, base: Oid | None) -> sqlite3.Connection:
+        self._hold()
         fresh = not self.file.exists()
         db = self._connect(_OPENING_WAIT_MS)
         if fresh or not db.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -290,9 +299,16 @@ class OpLog:
         # Checkpoints cost milliseconds: a background thread does them.
         db.execute("PRAGMA wal_autocheckpoint=0")
         db.execute(f"PRAGMA busy_timeout={_STEP_MS}")
+        return db
+
+    def _hold(self) -> None:
+        """Let a repair, which replaces the file, see that it is in use."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._owner = os.open(f"{self.file}-owner", flags, 0o600)
-        return db
+        try:
+            fcntl.flock(self._owner, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RoomBusy(self.file, None) from error
 
     def _open_read_only(self) -> sqlite3.Connection:
         if not self.file.exists():
