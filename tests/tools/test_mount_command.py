@@ -1,0 +1,259 @@
+"""``mount``, ``umount``, ``views`` and the commands inside a view, on real mounts of a small repository."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anvcs_tools import exit_codes
+from anvcs_tools.bench.views import MountedView, environment, is_mounted, run_command, wait_gone
+from support.waiting import eventually
+
+pytestmark = pytest.mark.fuse
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    path = tmp_path / "repo"
+    subprocess.run(["git", "init", "-q", path], check=True)
+    (path / "a.txt").write_text("one\n")
+    subprocess.run(["git", "add", "."], cwd=path, check=True)
+    subprocess.run(["git", "commit", "-qm", "first"], cwd=path, check=True)
+    assert run_command("init", path).returncode == 0
+    return path
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A directory to mount at; whatever is mounted there is taken away."""
+    place = tmp_path / "view"
+    yield place
+    subprocess.run(["fusermount3", "-uz", place], check=False, capture_output=True)
+
+
+def told(*arguments, code=0, cwd=None):
+    done = run_command(*map(str, arguments), "--json", cwd=cwd)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def views(repository: Path) -> dict[str, dict]:
+    return {view["view"]: view for view in told("views", repository)["views"]}
+
+
+def test_a_view_lives_and_ends(small, place):
+    mounted = told("mount", small, place, "--agent", "ann", "--model", "m-1")
+    assert (mounted["view"], mounted["stream"], mounted["agent"], mounted["model"]) == ("ann", "main", "ann", "m-1")
+    assert (place / "a.txt").read_text() == "one\n"
+    listed = views(small)["ann"]
+    assert (listed["state"], listed["pid"], listed["mountpoint"]) == ("mounted", mounted["pid"], str(place))
+    (place / "b.txt").write_text("b\n")
+    assert views(small)["ann"]["changed"] == 1 or told("status", cwd=place)["changed"]
+    told("umount", place)
+    assert not is_mounted(place)
+    assert views(small)["ann"] | {"changed": 1} == listed | {"state": "unmounted", "pid": None, "changed": 1}
+    again = told("mount", small, place)
+    assert (again["view"], again["agent"]) == ("ann", "ann")  # the same view
+    assert (place / "b.txt").read_text() == "b\n"
+    told("umount", place)
+    assert told("umount", place, code=exit_codes.NOT_FOUND)["error"]["type"] == "NotMounted"
+
+
+def test_work_in_a_view(small, place):
+    told("mount", small, place, "--agent", "ann")
+    (place / "sub").mkdir()
+    (place / "sub" / "b.txt").write_text("b\n")
+    (place / "a.txt").write_text("two\n")
+    status = told("status", cwd=place / "sub")
+    assert {change["path"]: change["status"] for change in status["changed"]} == {"a.txt": "M", "sub/b.txt": "A"}
+    told("add", "b.txt", cwd=place / "sub")
+    answer = told("commit", "-m", "b", "--prompt", "add b", cwd=place / "sub")
+    assert answer["paths"] == ["sub/b.txt"]
+    head = subprocess.run(["git", "rev-parse", "main"], cwd=small, check=True, capture_output=True, text=True)
+    assert head.stdout.strip() == answer["commit"]
+    told("commit", "-m", "rest", "-C", place)
+    error = told("commit", "-m", "none", code=exit_codes.NOTHING_TO_DO, cwd=place)["error"]
+    assert (error["type"], error["exit_code"]) == ("NothingToCommit", exit_codes.NOTHING_TO_DO)
+    assert [commit["subject"] for commit in told("log", cwd=place)["commits"]] == ["rest", "b", "first"]
+    assert told("show", cwd=place)["changes"] == [{"status": "M", "path": "a.txt"}]
+    assert run_command(cwd=place).stdout.startswith("You are in a view")
+    told("umount", place)
+
+
+def test_what_is_refused(small, place, tmp_path):
+    for where in (small, small / "sub", small / ".git" / "x"):
+        assert told("mount", small, where, code=exit_codes.CANNOT_MOUNT)["error"]["type"] == "MountPlaceRefused"
+    place.mkdir()
+    (place / "x").touch()
+    assert "not empty" in told("mount", small, place, code=exit_codes.CANNOT_MOUNT)["error"]["message"]
+    (place / "x").unlink()
+    told("mount", small, place)
+    assert told("mount", small, place, code=exit_codes.BUSY)["error"]["type"] == "ViewsInUse"
+    inside = told("mount", small, place / "sub", code=exit_codes.CANNOT_MOUNT)
+    assert "inside the view" in inside["error"]["message"]
+    assert told("deinit", small, code=exit_codes.BUSY)["error"]["type"] == "ViewsInUse"
+    told("umount", place)
+    missing = told("mount", small, place, "--stream", "nope", code=exit_codes.NOT_FOUND)
+    assert missing["error"]["type"] == "NoSuchStream"
+    assert told("mount", tmp_path, place, code=exit_codes.NOT_READY)["error"]["type"] == "NotARepository"
+    assert not is_mounted(place)
+
+
+def test_streams(small, place, tmp_path):
+    assert told("mount", small, place, "--new-stream", "fix/one")["stream"] == "fix/one"
+    (place / "c.txt").write_text("c\n")
+    told("commit", "-m", "c", cwd=place)
+    told("umount", place)
+    assert (
+        told("mount", small, place, "--new-stream", "fix/one", code=exit_codes.REFUSED)["error"]["type"]
+        == "StreamExists"
+    )
+    told("mount", small, place, "--new-stream", "two", "--from", "fix/one")
+    assert (place / "c.txt").exists()
+    told("umount", place)
+    told("mount", small, place, "--stream", "main")
+    assert not (place / "c.txt").exists()
+    told("umount", place)
+    assert told("mount", small, place)["stream"] == "main"  # what was there last
+    told("umount", place)
+
+
+def test_a_stale_mount_is_replaced(small, place):
+    first = told("mount", small, place)
+    (place / "a.txt").write_text("kept\n")
+    os.kill(first["pid"], signal.SIGKILL)
+    wait_gone(first["pid"])
+    assert views(small)["view"]["state"] == "stale"
+    assert told("status", cwd=small)["stream"] == "main"
+    with pytest.raises(OSError, match="not connected"):
+        place.stat()
+    stale = run_command("status", "-C", place)
+    assert stale.returncode == exit_codes.NOT_READY
+    assert "lost its process" in stale.stderr
+    done = run_command("mount", small, place)
+    assert "cleared away" in done.stderr
+    assert (place / "a.txt").read_text() == "kept\n"
+    told("umount", place)
+
+
+def test_a_stale_mount_can_be_unmounted(small, place):
+    pid = told("mount", small, place)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_gone(pid)
+    told("umount", place)
+    assert not is_mounted(place)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(small, place, number):
+    pid = told("mount", small, place)["pid"]
+    (place / "a.txt").write_text("kept\n")
+    os.kill(pid, number)
+    assert wait_gone(pid)
+    assert not is_mounted(place)
+    assert views(small)["view"]["state"] == "unmounted"
+    assert told("status", cwd=small)["changed"] == [{"path": "a.txt", "status": "M"}]
+
+
+def test_fusermount_ends_it_cleanly(small, place):
+    pid = told("mount", small, place)["pid"]
+    subprocess.run(["fusermount3", "-u", place], check=True)
+    assert wait_gone(pid)
+    assert views(small)["view"]["pid"] is None
+
+
+def test_who_is_in_the_way(small, place):
+    told("mount", small, place)
+    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=place, stdin=subprocess.PIPE) as user:
+        error = told("umount", place, code=exit_codes.BUSY)["error"]
+        assert str(user.pid) in error["message"]
+        assert (place / "a.txt").exists()  # nothing has happened
+        user.stdin.close()
+    told("umount", place)
+
+
+def test_lazily(small, place):
+    pid = told("mount", small, place)["pid"]
+    with (place / "a.txt").open() as file:
+        told("umount", "--lazy", place)
+        assert not is_mounted(place)
+        assert file.read() == "one\n"
+    assert wait_gone(pid)
+
+
+def test_read_only(small, place):
+    assert told("mount", small, place, "--read-only")["read_only"]
+    with pytest.raises(OSError, match="Read-only"):
+        (place / "a.txt").write_text("x")
+    told("umount", place)
+    told("mount", small, place, "-o", "rw")
+    (place / "a.txt").write_text("x")
+    told("umount", place)
+
+
+def test_in_the_foreground(small, place):
+    command = [sys.executable, "-m", "anvcs_tools", "mount", "--foreground", str(small), str(place)]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as server:
+        from support.waiting import eventually
+
+        eventually(lambda: is_mounted(place) or server.poll() is not None)
+        assert (place / "a.txt").read_text() == "one\n"
+        assert views(small)["view"]["pid"] == server.pid
+        told("umount", place)
+        assert server.wait(20) == 0, server.stderr.read()
+
+
+def test_through_the_mount_helper(small, place, tmp_path):
+    if os.geteuid() != 0 or not Path("/sbin/mount.fuse").exists():
+        pytest.skip("mount(8) with a helper needs root and /sbin/mount.fuse")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    helper = programs / "anvcsfs"
+    paths = environment()["PYTHONPATH"]
+    helper.write_text(
+        f"#!/bin/sh\nPYTHONPATH={paths} exec {sys.executable} -c "
+        "'import sys; from anvcs_tools.mount_helper import main; sys.exit(main())' \"$@\"\n"
+    )
+    helper.chmod(0o755)
+    place.mkdir()
+    command = ["mount", "-t", "fuse.anvcsfs", str(small), str(place), "-o", "agent=bob,allow_other"]
+    done = subprocess.run(
+        command, env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert views(small)["bob"]["state"] == "mounted"
+    subprocess.run(["umount", place], check=True)
+
+
+def test_an_ordinary_user(small, place, tmp_path):
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root to become somebody else")
+    if Path("/dev/fuse").stat().st_mode & 0o066 != 0o066:
+        pytest.skip("/dev/fuse is not open to ordinary users here")
+    subprocess.run(["chown", "-R", "65534:65534", tmp_path], check=True)
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-m", "anvcs_tools"]
+    done = subprocess.run([*command, "mount", small, place], env=environment(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run([*command, "umount", place], env=environment(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_failing_server_says_why(small, place):
+    (small / "ai-vcs.config.yaml").write_text("room: {text_limit: many}\n")
+    error = told("mount", small, place, code=exit_codes.INVALID)["error"]
+    assert error["type"] == "ConfigInvalid"
+    (small / "ai-vcs.config.yaml").unlink()
+    (small / ".git" / "anvcs" / "version").write_text("anvcs store 99\n")
+    error = told("mount", small, place, code=exit_codes.NOT_READY)["error"]
+    assert error["type"] == "StoreVersionUnknown"
+    assert not is_mounted(place)
+
+
+def test_the_harness_agrees(small, place):
+    with MountedView(small, place) as view:
+        assert view.pid == views(small)["view"]["pid"]
