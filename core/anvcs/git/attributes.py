@@ -33,7 +33,7 @@ class _Rule(NamedTuple):
 class AttributeList:
     """The lines of one attribute file, compiled."""
 
-    __slots__ = ("_any", "_rules", "macros")
+    __slots__ = ("_any", "_fold", "_patterns", "_rules", "macros")
 
     def __init__(self, data: bytes, *, fold: bool = False, macros: Iterable[bytes] = ()) -> None:
         """*macros*: names defined elsewhere, whose use in a line matters."""
@@ -50,6 +50,12 @@ class AttributeList:
             patterns.append((len(self._rules), pattern))
             self._rules.append(_Rule(predicate(pattern, fold=fold), relevant))
         self._any = Matcher(patterns, fold=fold)
+        self._patterns, self._fold = patterns, fold
+
+    def matcher(self, wanted: Callable[["_States"], bool]) -> Matcher:
+        """Finds paths for which a line sets something that is *wanted*, whatever other lines say."""
+        chosen = [(number, pattern) for number, pattern in self._patterns if wanted(self._rules[number].states)]
+        return Matcher(chosen, fold=self._fold)
 
     @property
     def empty(self) -> bool:
@@ -102,6 +108,36 @@ class AttributeRules:
             for states in rules.matching(name, rest):
                 _fill(found, states, self.macros)
         return {key: value for key, value in found.items() if value is not None and key in CONVERTING}
+
+    def suspects(self, wanted: Callable[[bytes, Value], bool]) -> Callable[[bytes], bool] | None:
+        """A cheap test that no path fails for which `get` has a *wanted* value; None: there is no such path."""
+
+        def sets(states: _States) -> bool:
+            found: dict[bytes, Value] = {}
+            _fill(found, states, self.macros)
+            return any(wanted(name, value) for name, value in found.items())
+
+        everywhere = [rules.matcher(sets) for rules in (*([self._first] if self._first else []), *self._others)]
+        everywhere = [matcher for matcher in everywhere if not matcher.empty]
+        below = {directory: rules.matcher(sets) for directory, rules in self._files.items()}
+        below = {directory: matcher for directory, matcher in below.items() if not matcher.empty}
+        if (top := below.pop(b"", None)) is not None:
+            everywhere.append(top)
+        if not everywhere and not below:
+            return None
+
+        def suspect(path: bytes) -> bool:
+            name = path.rpartition(b"/")[2]
+            if any(matcher.last(name, path) >= 0 for matcher in everywhere):
+                return True
+            end = len(path) if below else 0
+            while (end := path.rfind(b"/", 0, end)) >= 0:
+                matcher = below.get(path[:end])
+                if matcher is not None and matcher.last(name, path[end + 1 :]) >= 0:
+                    return True
+            return False
+
+        return suspect
 
     def _chain(self, path: bytes) -> Iterable[tuple[AttributeList, bytes]]:
         """The lists that speak about *path*, the strongest first, each with its own name for it."""

@@ -7,10 +7,11 @@ To a file: the reverse.
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from anvcs.git.attributes import Attributes, Value
-from anvcs.git.settings import Driver, Settings
+from anvcs.git.attributes import AttributeList, AttributeRules, Attributes, Value, macros_defined
+from anvcs.git.settings import Driver, Settings, read_rules
 
 _ID_IN_FILE = re.compile(rb"\$Id:[^$\n]*\$")
 # An id with a space inside comes from another version control system: Git leaves it alone.
@@ -96,6 +97,42 @@ def _text_kind(value: Value) -> str | None:
     if isinstance(value, bool):
         return "text" if value else "binary"
     return {b"auto": "auto", b"input": "input"}.get(value or b"")
+
+
+def smudging_paths(settings: Settings, files: Mapping[bytes, bytes]) -> Callable[[bytes], bool] | None:
+    """A test for paths whose files can differ from their blobs; None: there is no such path.
+
+    *files* are the tree's attribute files by directory.  Made for asking about every path once.
+    """
+    info, *others = (read_rules(path) for path in settings.attribute_files)
+    texts = (info, files.get(b"", b""), *others)
+    macros = frozenset(name for text in texts for name in macros_defined(text))
+
+    def compiled(text: bytes) -> AttributeList:
+        return AttributeList(text, fold=settings.fold_case, macros=macros)
+
+    below = {directory: compiled(text) for directory, text in files.items()}
+    rules = AttributeRules(compiled(info), below, [compiled(text) for text in others])
+
+    def smudges(path: bytes) -> bool:
+        found = conversion_for(rules.get(path), settings)
+        return found is not None and found.smudges
+
+    if settings.autocrlf == "true":
+        return smudges
+    suspect = rules.suspects(lambda name, value: _may_smudge(name, value, settings))
+    return None if suspect is None else lambda path: suspect(path) and smudges(path)
+
+
+def _may_smudge(name: bytes, value: Value, settings: Settings) -> bool:
+    """Whether an attribute by itself can make files differ from blobs."""
+    if name in {b"text", b"crlf"}:
+        return settings.native_crlf and value is not False
+    if name == b"eol":
+        return value == b"crlf"
+    if name == b"filter":
+        return isinstance(value, bytes) and value.decode(errors="surrogateescape") in settings.drivers
+    return name in {b"ident", b"working-tree-encoding"} and bool(value)
 
 
 def looks_binary(data: bytes) -> bool:

@@ -136,6 +136,14 @@ def _possible_sources(common_dir: Path) -> Iterable[Path]:
     yield Path("/", os.environ.get("GIT_CONFIG_SYSTEM", "etc/gitconfig"))
 
 
+def read_rules(path: Path) -> bytes:
+    """A file of rules; like Git, nothing from one that is missing or can't be read."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError):
+        return b""
+
+
 _Stamp = tuple[int, int, int] | None
 
 

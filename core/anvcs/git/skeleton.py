@@ -17,7 +17,7 @@ from anvcs.git.attributes import AttributeList, AttributeRules, macros_defined
 from anvcs.git.conversion import Conversion, clean_text, conversion_for, smudge_text
 from anvcs.git.filters import DEADLINE_SECONDS, Filters
 from anvcs.git.ignores import IgnoreList, IgnoreRules
-from anvcs.git.settings import Settings, UnreadableSettings, Watched, read_settings
+from anvcs.git.settings import Settings, UnreadableSettings, Watched, read_rules, read_settings
 from anvcs.model.ids import Oid
 
 IGNORE_NAME = b".gitignore"
@@ -164,8 +164,8 @@ class Skeleton:
         self._watched.watch((*settings.sources, *settings.ignore_files, *settings.attribute_files))
         self._settings = settings
         fold = settings.fold_case
-        self._common_ignores = tuple(IgnoreList(_read(path), fold=fold) for path in settings.ignore_files)
-        self._outside = [_read(path) for path in settings.attribute_files]
+        self._common_ignores = tuple(IgnoreList(read_rules(path), fold=fold) for path in settings.ignore_files)
+        self._outside = [read_rules(path) for path in settings.attribute_files]
         self._ignore_lists = {d: IgnoreList(data, fold=fold) for d, data in self._ignore_files.items()}
         self._ignores = IgnoreRules(self._ignore_lists, self._common_ignores)
         self._attributes_changed()
@@ -240,11 +240,3 @@ def _change(files: dict[bytes, bytes], directory: bytes, data: bytes | None) -> 
     else:
         files[directory] = data
     return True
-
-
-def _read(path: Path) -> bytes:
-    """The file's bytes; like Git, nothing from one that is missing or can't be read."""
-    try:
-        return path.read_bytes()
-    except (OSError, ValueError):
-        return b""

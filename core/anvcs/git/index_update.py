@@ -1,0 +1,131 @@
+"""Following a moved HEAD in a view's index, without losing what git keeps there.
+
+Git itself changes the entries, in a copy, and thus keeps the extensions (the untracked cache,
+the file system monitor's state, the trees).  It leaves the stat data of changed entries empty;
+they are filled in afterwards, so that the next ``git status`` has nothing to hash.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from hashlib import sha1
+from pathlib import Path
+
+from anvcs.git.index_format import OID_OFFSET, Stat, encode_numbers
+from anvcs.git.indexing import LOCK_SECONDS, locked_index
+from anvcs.git.program import GitFailed, git_program, plain_environment
+from anvcs.model.ids import Oid
+from anvcs.model.tree import Leaf
+
+_ZERO = b"0" * 40
+_CHECKSUM = 20
+_PATCHABLE = (2, 3)  # version 4 cuts the paths short, so entries can't be found by them
+# Asked by git in our hands, the monitor has nothing new to tell: the token stays, and what changed
+# since then git learns when it is run in the view.
+_SILENT_MONITOR = """f() { printf '%s\\0' "$2"; }; f"""
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+
+def update_after_commit(
+    admin_dir: Path,
+    old_tree: Oid | None,
+    new_tree: Oid,
+    stats: Mapping[bytes, Stat | None],
+    owner: tuple[int, int],
+    *,
+    keep_staged: bool = False,
+    wait_seconds: float = LOCK_SECONDS,
+) -> int:
+    """Give every path that differs between the trees the new tree's entry; how many there were.
+
+    *stats*: what the mount reports for paths whose content is the new tree's; git looks at
+    the others.  *owner*: user and group id.  With *keep_staged* a path for which the index held something
+    else than *old_tree* keeps it (somebody else moved the branch); without, it is replaced, as
+    ``git commit PATHS`` does.  Raises `IndexLocked`.  Without an index there is nothing to do.
+    """
+    if not (admin_dir / "index").exists():
+        return 0
+    git = _Plumbing(admin_dir)
+    before = old_tree.hex() if old_tree is not None else _EMPTY_TREE
+    changes = git.raw("diff-tree", "-r", before, new_tree.hex())
+    if not changes:
+        return 0
+    with locked_index(admin_dir, wait_seconds) as publish:
+        copy = admin_dir / "index.anvcs"
+        copy.unlink(missing_ok=True)
+        # A link is a copy here: git replaces index files and never writes into them.
+        os.link(admin_dir / "index", copy)
+        try:
+            if keep_staged:
+                staged = git.raw("diff-index", "--cached", before)
+                changes = {path: leaf for path, leaf in changes.items() if path not in staged}
+            git.run("update-index", "-z", "--index-info", stdin=_index_info(changes))
+            data = bytearray(copy.read_bytes())
+            _fill_in(data, changes, stats, owner)
+            publish([bytes(data)])
+        finally:
+            copy.unlink(missing_ok=True)
+    return len(changes)
+
+
+def _index_info(changes: Mapping[bytes, Leaf | None]) -> bytes:
+    """What ``update-index --index-info`` reads; removals first, they may make way for a directory."""
+    gone = [b"0 %b\t%b\0" % (_ZERO, path) for path, leaf in changes.items() if leaf is None]
+    there = [
+        b"%o %b\t%b\0" % (leaf.mode, leaf.oid.hex().encode(), path)
+        for path, leaf in changes.items()
+        if leaf is not None
+    ]
+    return b"".join(gone + there)
+
+
+def _fill_in(
+    data: bytearray, changes: Mapping[bytes, Leaf | None], stats: Mapping[bytes, Stat | None], owner: tuple[int, int]
+) -> None:
+    """Write stat data into the entries of an index, and its checksum again."""
+    if int.from_bytes(data[4:8], "big") not in _PATCHABLE:
+        return
+    at = 0
+    for path in sorted(changes):
+        leaf, stat = changes[path], stats.get(path)
+        if leaf is None or stat is None:
+            continue
+        numbers = encode_numbers(path, leaf.mode, leaf.oid, stat, owner)
+        # An id, flags that say "no stage, nothing special", the name: nothing else looks like that.
+        found = data.find(numbers[OID_OFFSET:] + path + b"\0", at)
+        if found >= 0:
+            data[found - OID_OFFSET : found - OID_OFFSET + len(numbers)] = numbers
+            at = found
+    if any(data[-_CHECKSUM:]):  # index.skipHash leaves zeros
+        data[-_CHECKSUM:] = sha1(memoryview(data)[:-_CHECKSUM], usedforsecurity=False).digest()
+
+
+class _Plumbing:
+    """Git on a copy of a view's index, with a work tree that is not the view."""
+
+    def __init__(self, admin_dir: Path) -> None:
+        # The directory is never looked into, but has to exist.  With none at all git would take the
+        # repository for bare and drop the file system monitor's state.
+        places = {"GIT_DIR": admin_dir, "GIT_WORK_TREE": admin_dir, "GIT_INDEX_FILE": admin_dir / "index.anvcs"}
+        self._env = plain_environment({name: str(place) for name, place in places.items()})
+
+    def run(self, *args: str, stdin: bytes = b"") -> bytes:
+        """The output of a git command."""
+        # The untracked cache notes its work tree: as it is another here, git would throw it away.
+        config = ("-c", "core.untrackedCache=keep", "-c", f"core.fsmonitor={_SILENT_MONITOR}")
+        command = [git_program(), *config, *args]
+        done = subprocess.run(command, cwd="/", env=self._env, input=stdin, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise GitFailed(args[0], done.returncode, done.stderr.decode(errors="replace"))
+        return done.stdout
+
+    def raw(self, *args: str) -> dict[bytes, Leaf | None]:
+        """A comparison's new side by path."""
+        fields = self.run(*args, "--raw", "-z", "--no-renames", "--abbrev=40").split(b"\0")
+        return dict(_leaves(fields[0::2], fields[1::2]))
+
+
+def _leaves(heads: Iterable[bytes], paths: Iterable[bytes]) -> Iterable[tuple[bytes, Leaf | None]]:
+    for head, path in zip(heads, paths, strict=False):
+        _, mode, _, name, _ = head.split()
+        yield path, None if int(mode, 8) == 0 else Leaf(int(mode, 8), Oid(bytes.fromhex(name.decode())))
