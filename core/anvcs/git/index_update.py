@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from hashlib import sha1
+from mmap import mmap
 from pathlib import Path
 
 from anvcs.git.index_format import OID_OFFSET, Stat, encode_numbers
@@ -50,7 +51,7 @@ def update_after_commit(
     changes = git.raw("diff-tree", "-r", before, new_tree.hex())
     if not changes:
         return 0
-    with locked_index(admin_dir, wait_seconds) as publish:
+    with locked_index(admin_dir, wait_seconds):
         copy = admin_dir / "index.anvcs"
         copy.unlink(missing_ok=True)
         # A link is a copy here: git replaces index files and never writes into them.
@@ -60,9 +61,10 @@ def update_after_commit(
                 staged = git.raw("diff-index", "--cached", before)
                 changes = {path: leaf for path, leaf in changes.items() if path not in staged}
             git.run("update-index", "-z", "--index-info", stdin=_index_info(changes))
-            data = bytearray(copy.read_bytes())
-            _fill_in(data, changes, stats, owner)
-            publish([bytes(data)])
+            if not copy.samefile(admin_dir / "index"):
+                with copy.open("r+b") as file, mmap(file.fileno(), 0) as data:
+                    _fill_in(data, changes, stats, owner)
+                copy.rename(admin_dir / "index")
         finally:
             copy.unlink(missing_ok=True)
     return len(changes)
@@ -80,7 +82,7 @@ def _index_info(changes: Mapping[bytes, Leaf | None]) -> bytes:
 
 
 def _fill_in(
-    data: bytearray, changes: Mapping[bytes, Leaf | None], stats: Mapping[bytes, Stat | None], owner: tuple[int, int]
+    data: mmap, changes: Mapping[bytes, Leaf | None], stats: Mapping[bytes, Stat | None], owner: tuple[int, int]
 ) -> None:
     """Write stat data into the entries of an index, and its checksum again."""
     if int.from_bytes(data[4:8], "big") not in _PATCHABLE:
@@ -97,7 +99,9 @@ def _fill_in(
             data[found - OID_OFFSET : found - OID_OFFSET + len(numbers)] = numbers
             at = found
     if any(data[-_CHECKSUM:]):  # index.skipHash leaves zeros
-        data[-_CHECKSUM:] = sha1(memoryview(data)[:-_CHECKSUM], usedforsecurity=False).digest()
+        with memoryview(data) as whole, whole[:-_CHECKSUM] as body:
+            digest = sha1(body, usedforsecurity=False).digest()
+        data[-_CHECKSUM:] = digest
 
 
 class _Plumbing:
