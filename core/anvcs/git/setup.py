@@ -17,6 +17,7 @@ _HEADS = "refs/heads/"
 _RECORD = "anvcs.added"
 _BEGIN, _END = b"# added by ai-vcs init, removed by ai-vcs deinit", b"# end of ai-vcs"
 _NO_NEWLINE = b" (the line before had no end)"
+_NO_FILE = b" (this file did not exist)"
 _EXCLUDED = (b"/.ai/meta/", b"/.anvcs/")
 _SAFE_PUSH_DEFAULTS = frozenset({None, "simple", "current"})
 
@@ -165,8 +166,11 @@ def _exclude(path: Path) -> bool:
     text = path.read_bytes() if path.exists() else None
     if text is not None and _BEGIN in text:
         return False
-    broken = text is not None and text != b"" and not text.endswith(b"\n")
-    begin = (b"\n" if broken else b"") + _BEGIN + (_NO_NEWLINE if broken else b"")
+    begin = _BEGIN
+    if text is None:
+        begin += _NO_FILE
+    elif text and not text.endswith(b"\n"):
+        begin = b"\n" + _BEGIN + _NO_NEWLINE
     block = b"\n".join((begin, *_EXCLUDED, _END)) + b"\n"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes((text or b"") + block)
@@ -179,14 +183,17 @@ def _include(path: Path) -> bool:
         return False
     text = path.read_bytes()
     block = re.compile(
-        rb"(?P<glue>\n?)" + re.escape(_BEGIN) + rb"(?P<broken>" + re.escape(_NO_NEWLINE) + rb")?\n.*?"
-        + re.escape(_END) + rb"\n",
+        rb"(?P<glue>\n?)%b(?P<broken>%b)?(?:%b)?\n.*?%b\n"
+        % tuple(map(re.escape, (_BEGIN, _NO_NEWLINE, _NO_FILE, _END))),
         re.DOTALL,
-    )  # fmt: skip
+    )
     kept = block.sub(lambda match: b"" if match["broken"] else match["glue"], text)
     if kept == text:
         return False
-    path.write_bytes(kept)
+    if not kept and _BEGIN + _NO_FILE in text:
+        path.unlink()
+    else:
+        path.write_bytes(kept)
     return True
 
 
