@@ -253,6 +253,8 @@ def test_sync_flushes_the_log_and_the_objects_before_it(tmp_path: Path, monkeypa
         real(handle)
 
     with here.room() as room:
+        room.sync()
+    with here.room() as room:
         monkeypatch.setattr(os, "fsync", fsync)
         room.write(b"opaque", b"\xff\0")
         room.sync()

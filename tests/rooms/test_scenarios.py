@@ -83,8 +83,17 @@ def test_writing_the_base_content_again_makes_a_file_clean(room: Room) -> None:
     assert [op.kind for op in room.ops()] == ["edit", "mode", "edit", "mode"]
 
 
+def test_an_older_entry_reads_as_it_was(room: Room) -> None:
+    room.write(b"a.py", b"first\n")
+    first = room.entry(b"a.py")
+    room.write(b"a.py", b"second\n")
+    second = room.entry(b"a.py")
+    room.write(b"a.py", BASE[b"a.py"])
+    assert (room.read(first), room.read(second)) == (b"first\n", b"second\n")
+
+
 def test_text_becomes_opaque_and_text_again(room: Room) -> None:
-    for data in (b"text\n", b"\xff", b"more text\n", b"\0\0", BASE[b"a.py"] + b"!\n"):
+    for data in (b"text\n", b"\xff", b"more text\n", b"\0\0", b"more text\r\n", BASE[b"a.py"] + b"!\n"):
         room.write(b"a.py", data)
         assert room.read(room.entry(b"a.py")) == data
     for number, data in enumerate((b"text\n", b"\xff", b"more text\n"), 1):

@@ -12,7 +12,7 @@ class Content(IntEnum):
     GIT = 0
     """A Git blob; ``ref`` is its 20-byte id.  Shown as ``git checkout`` would write it."""
     TEXT = 1
-    """A CRDT document of the room; ``ref`` is empty."""
+    """A CRDT document of the room; ``ref`` is empty, or CRLF for a file whose lines all end so."""
     OPAQUE = 2
     """A whole value in the store's ``objects/``; ``ref`` is its 32-byte SHA-256."""
     INLINE = 3

@@ -127,12 +127,18 @@ class OpLog:
 
     def wait_writable(self, timeout: float) -> None:
         """Return when the lock is free; for a thread.  Raises `RoomBusy` after *timeout* seconds."""
-        with contextlib.closing(self._connect(int(timeout * 1000))) as db:
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                db.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                raise self._meaning(error) from error
+        deadline = time.monotonic() + timeout
+        with contextlib.closing(self._connect(_STEP_MS)) as db:
+            while True:
+                try:
+                    db.execute("BEGIN IMMEDIATE")
+                    db.execute("ROLLBACK")
+                except sqlite3.Error as error:
+                    meaning = self._meaning(error)
+                    if not isinstance(meaning, RoomBusy) or time.monotonic() > deadline:
+                        raise meaning from error
+                else:
+                    return
 
     def checkpoint(self) -> None:
         """Move the WAL's content into the file; on a connection of its own, for any thread."""
@@ -148,7 +154,9 @@ class OpLog:
         """Make every append so far survive a power loss; for any thread."""
         # Not the database file: opening and closing it here would drop SQLite's locks on it.
         # A checkpoint syncs it before it reuses the WAL.
-        _fsync(Path(f"{self.file}-wal"))
+        wal = Path(f"{self.file}-wal")
+        if wal.exists():  # else nothing was written since it was last emptied
+            _fsync(wal)
         if not self._directory_synced:
             _fsync(self.file.parent)
             self._directory_synced = True

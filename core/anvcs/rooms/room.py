@@ -129,7 +129,7 @@ class Room:
     def read(self, entry: Entry) -> bytes:
         """The bytes of *entry* as the view shows them; of an older one, as they were then."""
         now = self._core.state.by_id.get(entry.id)
-        if entry.content is Content.TEXT and now and now.content_seq != entry.content_seq:
+        if entry.content is Content.TEXT and (now is None or now.content_seq != entry.content_seq):
             return self.text_at(entry.id, entry.content_seq)
         return self._core.read(entry)
 

@@ -218,7 +218,13 @@ class Saver:
     def _nothing_changed(self, draft: Draft, entry: Entry, edited: Text) -> bool:
         """Whether all that the save did had already been done by others."""
         part = draft.docs[-1]
-        if part.fresh or part.prelude or part.updates or bool(entry.ref) != bool(edited.crlf):
+        if (
+            entry.content is not Content.TEXT
+            or part.fresh
+            or part.prelude
+            or part.updates
+            or bool(entry.ref) != bool(edited.crlf)
+        ):
             return False
         draft.docs.pop()
         return True
