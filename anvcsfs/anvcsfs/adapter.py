@@ -100,6 +100,11 @@ class Adapter(pyfuse3.Operations):
             log.error("a request failed", exc_info=error)
         return FUSEError(number)
 
+    async def _answer(self, node: Node) -> EntryAttributes:
+        """`_reply`, which may have to wait for a thread."""
+        ready = node.reply
+        return ready if ready is not None else await self._call(lambda: self._reply(node))  # type: ignore[return-value]
+
     def _reply(self, node: Node, handle: FileHandle | None = None) -> EntryAttributes:
         """The node's attributes as pyfuse3 wants them, kept until the node changes."""
         ready = node.reply
@@ -127,16 +132,9 @@ class Adapter(pyfuse3.Operations):
 
     async def lookup(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> EntryAttributes:
         """LOOKUP."""
-        try:
-            node = self._table.lookup(parent_inode, name)
-            if node is not None:
-                return node.reply or self._reply(node)  # type: ignore[return-value]
-        except Later:
-            node = await self._call(lambda: self._table.lookup(parent_inode, name))
-            if node is not None:
-                return self._reply(node)
-        except Exception as error:
-            raise self._refusal(error) from error
+        node = await self._call(lambda: self._table.lookup(parent_inode, name))
+        if node is not None:
+            return await self._answer(node)
         parent = self._table.inodes.get(parent_inode)
         if parent.place is Place.CONTROL:
             raise FUSEError(errno.ENOENT)
@@ -144,24 +142,23 @@ class Adapter(pyfuse3.Operations):
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """FORGET and BATCH_FORGET."""
-        for ino, count in inode_list:
-            self._table.forget(ino, count)
+        await self._call(lambda: [self._table.forget(ino, count) for ino, count in inode_list])
 
     async def mkdir(self, parent_inode: InodeT, name: bytes, mode: ModeT, ctx: RequestContext) -> EntryAttributes:
         """MKDIR."""
-        return self._reply(await self._call(lambda: self._table.mkdir(parent_inode, name, mode, ctx)))
+        return await self._answer(await self._call(lambda: self._table.mkdir(parent_inode, name, mode, ctx)))
 
     async def mknod(self, parent_inode: InodeT, name: bytes, mode: ModeT, rdev: int, ctx: RequestContext) -> EntryAttributes:
         """MKNOD."""
-        return self._reply(await self._call(lambda: self._table.mknod(parent_inode, name, mode, rdev, ctx)))
+        return await self._answer(await self._call(lambda: self._table.mknod(parent_inode, name, mode, rdev, ctx)))
 
     async def symlink(self, parent_inode: InodeT, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
         """SYMLINK."""
-        return self._reply(await self._call(lambda: self._table.symlink(parent_inode, name, target, ctx)))
+        return await self._answer(await self._call(lambda: self._table.symlink(parent_inode, name, target, ctx)))
 
     async def link(self, inode: InodeT, new_parent_inode: InodeT, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
         """LINK."""
-        return self._reply(await self._call(lambda: self._table.link(inode, new_parent_inode, new_name)))
+        return await self._answer(await self._call(lambda: self._table.link(inode, new_parent_inode, new_name)))
 
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> bytes:
         """READLINK."""
@@ -199,7 +196,7 @@ class Adapter(pyfuse3.Operations):
             atime_ns=attr.st_atime_ns if fields.update_atime else None,
             mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
         )
-        return self._reply(await self._call(lambda: self._table.setattr(inode, change, fh)))
+        return await self._answer(await self._call(lambda: self._table.setattr(inode, change, fh, ctx)))
 
     async def getxattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> bytes:
         """GETXATTR."""
@@ -253,7 +250,8 @@ class Adapter(pyfuse3.Operations):
     ) -> tuple[FileInfo, EntryAttributes]:
         """CREATE."""
         handle = await self._call(lambda: self._table.create(parent_inode, name, mode, flags, ctx))
-        return FileInfo(fh=FileHandleT(handle.number), keep_cache=True), self._reply(handle.node, handle)
+        reply = await self._call(lambda: self._reply(handle.node, handle if isinstance(handle, FileHandle) else None))
+        return FileInfo(fh=FileHandleT(handle.number), keep_cache=True), reply
 
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """READ."""
@@ -292,11 +290,17 @@ class Adapter(pyfuse3.Operations):
         await self._call(lambda: self._fill(fh, start_id, token))
 
     def _fill(self, fh: int, start_id: int, token: ReaddirToken) -> None:
+        empty = True
         for name, node, cookie in self._table.readdir(fh, start_id):
             try:
                 reply = node.reply or self._reply(node)
             except FileNotFoundError:
                 continue  # a local file that went away under us
+            except Later:
+                if empty:
+                    raise
+                break  # the kernel has some names already; it comes again for the rest
+            empty = False
             if not pyfuse3.readdir_reply(token, name, reply, cookie):  # type: ignore[arg-type]
                 break
             if cookie > 2:  # "." and ".." are not references
@@ -304,7 +308,7 @@ class Adapter(pyfuse3.Operations):
 
     async def releasedir(self, fh: FileHandleT) -> None:
         """RELEASEDIR."""
-        self._table.releasedir(fh)
+        await self._call(lambda: self._table.releasedir(fh))
 
     async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
         """FSYNCDIR."""

@@ -1,6 +1,7 @@
 """Wires one view: store, Git, room, table.  Each thing's end is registered when it begins."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -160,11 +161,26 @@ class _Builder:
         table.follower.build_index()
 
     def _index_job(self, view: View, base: Oid | None) -> Callable[[], None]:
-        """The index of a view that has none yet, with the times the mount reports."""
-        overrides = view.attributes.known_times()
-        return lambda: indexing.ensure(
-            self._admin, self._spec.common_dir, base, epoch_ns=view.epoch_ns, uid=view.uid, gid=view.gid, overrides=overrides
+        """The index of a view that has none yet, made by a child with the times the mount reports."""
+        if base is None or (self._admin / "index").exists():
+            return lambda: None
+        looked_at = {path: None for path in view.attributes.paths()}
+        looked_at.update((path, None) for entry in view.room.changed() if (path := entry.path or entry.base_path) is not None)
+        job = indexing.Job(
+            common_dir=self._spec.common_dir,
+            admin_dir=self._admin,
+            tree=self._git.tree_of(base),
+            epoch_ns=view.epoch_ns,
+            uid=view.uid,
+            gid=view.gid,
+            overrides=looked_at,
+            fsmonitor_token=view.journal.token.decode(),
         )
+        return lambda: _finish(indexing.start(job))
+
+
+def _finish(child: "subprocess.Popen[bytes]") -> None:
+    indexing.finish(child)
 
 
 def assemble(spec: ViewSpec, stack: ExitStack) -> Assembly:

@@ -105,10 +105,16 @@ class AttributeStore:
                 (new, len(old) + 1, old, old + b"/", old + b"0"),
             )
 
-    def known_times(self) -> dict[bytes, int]:
-        """Every path that has a modification time of its own."""
-        rows = self._db.execute("SELECT directory, name, mtime_ns FROM attributes WHERE mtime_ns IS NOT NULL")
-        return {join(directory, name): mtime_ns for directory, name, mtime_ns in rows}
+    def exchange(self, first: bytes, second: bytes) -> None:
+        """Swap the overrides of two paths and of all below them."""
+        aside = first + b"\0"  # no name can hold a NUL
+        self.rename_tree(first, aside)
+        self.rename_tree(second, first)
+        self.rename_tree(aside, second)
+
+    def paths(self) -> list[bytes]:
+        """Every path that has overrides."""
+        return [join(directory, name) for directory, name in self._db.execute("SELECT directory, name FROM attributes")]
 
     def paths_of_link(self, link: bytes) -> list[bytes]:
         """Every path of the hard link group *link*."""

@@ -3,7 +3,7 @@
 import os
 import stat as st
 
-from anvcs.model.ids import LOCAL_INODE, inode_number
+from anvcs.model.ids import LOCAL_INODE, Oid, inode_number
 from anvcs.model.room import Entry
 from anvcs.model.tree import DIRECTORY, EXECUTABLE, GITLINK, SYMLINK, TreeEntry
 from anvcsfs.attributes import join
@@ -92,8 +92,8 @@ class Births:
     def _add_disk(self, parent: Dir, path: bytes, children: dict[bytes, object]) -> None:
         """Add what lies on the real disk here: shared names win, shared directories merge."""
         view = self._view
-        real = view.real(path)
         try:
+            real = view.real(path)
             entries = list(os.scandir(real))
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -121,7 +121,9 @@ class Births:
         elif isinstance(source, HistorySource):
             node = self._from_history(parent, name, source)
         elif source is Marker.SHARED_DIR:
-            node = self._shared_dir(parent, name, self._view.epoch_ns)
+            directory = self._shared_dir(parent, name, self._view.epoch_ns)
+            directory.tree = self.subtree(parent, name)
+            node = directory
         else:
             node = self._from_disk(parent, name, pending=source is Marker.PENDING)
         node.source = source
@@ -162,7 +164,9 @@ class Births:
 
     def _from_entry(self, parent: Dir, name: bytes, source: Entry) -> Node:
         if source.mode == DIRECTORY:
-            return self._shared_dir(parent, name, source.mtime_ns or self._view.epoch_ns)
+            directory = self._shared_dir(parent, name, source.mtime_ns or self._view.epoch_ns)
+            directory.tree = self.subtree(parent, name)
+            return directory
         if source.mode == GITLINK:
             return self._submodule(parent, name)
         node = self._shared_file(parent, name, source.mode, source.mtime_ns or self._view.epoch_ns)
@@ -189,6 +193,13 @@ class Births:
             node = File(ino, parent, name, Place.HISTORY, permissions(entry.mode) & ~0o222)
         self._own(node, source.time_ns)
         return node
+
+    def subtree(self, parent: Dir, name: bytes) -> bytes | None:
+        """The base's tree at *name* in *parent*, also while the room hides all of it."""
+        if parent.tree is None:
+            return None
+        found = self._view.git.find(Oid(parent.tree), name)
+        return found.oid if found is not None and found.mode == DIRECTORY else None
 
     def _shared_dir(self, parent: Dir, name: bytes, time_ns: int) -> Dir:
         path = join(parent.path, name)

@@ -112,6 +112,7 @@ class Follower:
 
     def _move(self, target: Oid, *, keep: bool) -> None:
         view = self._view
+        self._publish_tracked(target)
         before = view.room.base
         times = {entry.path: entry.mtime_ns for entry in view.room.changed() if entry.path is not None}
         moved = view.room.move_base(target, keep=keep)
@@ -120,6 +121,13 @@ class Follower:
         log.info("base moved to %s (%s)", target.hex(), "work tree kept" if keep else "followed")
         if not keep:
             self._update_index(before, target)
+
+    def _publish_tracked(self, target: Oid) -> None:
+        """New files that *target* has are no news any more: the room must know them before it compares."""
+        tree = self._view.git.tree_of(target)
+        for path in self._view.pending:
+            if self._view.git.find(tree, path) is not None:
+                self._publisher.publish(path, force=True)
 
     def committed(self, result: CommitResult) -> None:
         """A commit of ours is on the stream: what it took is no longer a change."""

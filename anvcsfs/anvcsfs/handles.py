@@ -38,7 +38,7 @@ class Handle:
 class FileHandle(Handle):
     """An open file: shared (no descriptor), or on the real disk."""
 
-    __slots__ = ("base", "fd", "fd_source", "flags", "pid", "wrote")
+    __slots__ = ("fd", "fd_source", "flags", "pid", "wrote")
     node: File
 
     def __init__(self, node: File, flags: int, pid: int) -> None:
@@ -50,8 +50,6 @@ class FileHandle(Handle):
         """Which content `fd` shows, for big shared files."""
         self.wrote = False
         """Whether something was written since the last save."""
-        self.base: int | None = None
-        """The version of the content that the writer had seen; ``None``: the current one."""
 
     @property
     def writable(self) -> bool:

@@ -104,6 +104,10 @@ class Inodes:
             return self._births.load(parent)
         return parent.children
 
+    def subtree(self, parent: Dir, name: bytes) -> bytes | None:
+        """The base's tree at *name* in *parent*."""
+        return self._births.subtree(parent, name)
+
     def fresh_children(self, parent: Dir) -> dict[bytes, object]:
         """Sources of *parent*'s children as the room, the base and the disk have them now."""
         return self._births.fresh(parent)

@@ -149,8 +149,10 @@ class Publisher:
         fields["gid"] = None if node.gid == view.gid else node.gid
         shown = node.source.mtime_ns if isinstance(node.source, Entry) else view.epoch_ns
         fields["mtime_ns"] = None if shown == node.mtime_ns else node.mtime_ns
-        fields["ino"] = node.ino
-        if any(value is not None for key, value in fields.items() if key != "ino") or view.has_other_number(path, node.ino):
+        known = view.attributes.get(path)
+        fields.update(link=None, xattrs=None)  # those of the file that had this name before
+        if known is not None or any(value is not None for value in fields.values()) or view.has_other_number(path, node.ino):
+            fields["ino"] = node.ino
             view.attributes.update(path, **fields)
             if node.parent is not None:
                 node.parent.overrides = True
@@ -180,7 +182,7 @@ class Publisher:
             except FileNotFoundError:
                 same = True
             if same:
-                if os.path.lexists(view.real(path)):
+                if view.is_on_disk(path):
                     os.unlink(view.real(path))
                 view.pending.remove(path)
 

@@ -230,7 +230,7 @@ class Renames:
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._files_saved(node)
-        half_local = os.path.lexists(view.real(source))
+        half_local = view.is_on_disk(source)
         if half_local:
             view.attributes.plan_move(source, dest)
             for path in view.pending.inside(source):
@@ -243,7 +243,6 @@ class Renames:
                 view.pending.remove(path)
             view.attributes.forget_moves()
         self._relink(old_dir, old, node, new_dir, new)
-        node.tree = None  # what was the base's is now the room's
         self._refresh_sources(node)
         self._keep_identity(node, dest)
         view.journal.add(source + b"/")
@@ -258,10 +257,11 @@ class Renames:
 
     def _refresh_sources(self, node: Dir) -> None:
         """Children that were described by the old path are described anew."""
+        if node.parent is not None:
+            node.tree = self._inodes.subtree(node.parent, node.name)
         if node.children is None:
             return
         living = {child.name: child for child in self._inodes.loaded_nodes(node)}
-        node.tree = None
         node.children = None
         node.live = 0
         children = self._inodes.children(node)
@@ -270,11 +270,7 @@ class Renames:
             children[name] = child
             node.live += 1
             if isinstance(child, Dir) and child.place is Place.SHARED:
-                self._refresh_sources_of_dir(child)
-
-    def _refresh_sources_of_dir(self, child: Dir) -> None:
-        child.tree = None
-        self._refresh_sources(child)
+                self._refresh_sources(child)
 
     def _share_dir(self, old_dir: Dir, old: bytes, node: Dir, new_dir: Dir, new: bytes) -> None:
         """A local directory gets a name that Git doesn't ignore: its files become pending."""
@@ -314,10 +310,8 @@ class Renames:
         first, second = join(old_dir.path, old), join(new_dir.path, new)
         if node.place is Place.LOCAL and target.place is Place.LOCAL:
             exchange_on_disk(view.real(first), view.real(second))
-        elif node.place is Place.SHARED and target.place is Place.SHARED and isinstance(node, File) and isinstance(target, File):
-            self._files.save(node, None)
-            self._files.save(target, None)
-            view.room.exchange(first, second)
+        elif node.place is Place.SHARED and target.place is Place.SHARED:
+            self._exchange_shared(first, node, second, target)
         else:
             raise _fail(errno.EXDEV)
         self._inodes.swap(old_dir, old, node, new_dir, new, target)
@@ -325,9 +319,37 @@ class Renames:
             assert each.parent is not None
             if each.place is Place.SHARED:
                 each.source = self._inodes.source_of(each.parent, each.name)
+                if isinstance(each, Dir):
+                    self._refresh_sources(each)
                 self._keep_identity(each, each.path)
         self._touched(old_dir, first, node)
         self._touched(new_dir, second, target)
+
+    def _exchange_shared(self, first: bytes, node: Node, second: bytes, target: Node) -> None:
+        view = self._view
+        for each, path in ((node, first), (target, second)):
+            if isinstance(each, Dir):
+                if second.startswith(path + b"/") or first.startswith(path + b"/"):
+                    raise _fail(errno.EINVAL)
+                self._files_saved(each)
+                for pending in view.pending.inside(path):
+                    self._publisher.publish(pending, force=True)
+            elif isinstance(each, File):
+                self._files.save(each, None)
+        view.room.exchange(first, second)
+        view.attributes.exchange(first, second)
+        self._exchange_shadows(first, second)
+
+    def _exchange_shadows(self, first: bytes, second: bytes) -> None:
+        """The local halves of two directories change places, too."""
+        view = self._view
+        one, two = view.is_on_disk(first), view.is_on_disk(second)
+        if one and two:
+            exchange_on_disk(view.real(first), view.real(second))
+        elif one:
+            os.rename(view.real(first), view.ensure_real_parent(second))
+        elif two:
+            os.rename(view.real(second), view.ensure_real_parent(first))
 
     # Bookkeeping
 
@@ -368,10 +390,8 @@ class Renames:
 
 def move_shadow(view: View, source: bytes, dest: bytes) -> None:
     """Move the local half of a directory, onto an empty shadow if there is one."""
-    old = view.real(source)
-    if not os.path.lexists(old):
-        return
-    os.rename(old, view.ensure_real_parent(dest))
+    if view.is_on_disk(source):
+        os.rename(view.real(source), view.ensure_real_parent(dest))
 
 
 def _is_regular(node: File) -> bool:

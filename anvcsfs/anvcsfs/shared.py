@@ -155,18 +155,18 @@ class SharedFiles:
 
     def work_on(self, node: File, *, empty: bool = False) -> Working:
         """The working copy of *node*, made if need be; *empty* when it is about to be truncated."""
-        if node.work is None:
-            if empty:
-                node.work = Working(self._view.scratch)
+        work = node.work
+        if work is None:
+            big = None if empty else self.file(node)
+            if big is not None:
+                work = self._copy_of(big)
             else:
-                big = self.file(node)
-                if big is not None:
-                    node.work = self._copy_of(node, big)
-                else:
-                    node.work = Working(self._view.scratch, self.content(node))
-        return node.work
+                work = Working(self._view.scratch, b"" if empty else self.content(node))
+            work.base = self.version(node)
+            node.work = work
+        return work
 
-    def _copy_of(self, node: File, source: Path) -> Working:
+    def _copy_of(self, source: Path) -> Working:
         ready = self._copies.pop(source, None)
         if ready is not None:
             return ready
@@ -183,9 +183,17 @@ class SharedFiles:
         self._wrote(node, handle)
         return len(data)
 
-    def truncate(self, node: File, size: int, handle: FileHandle | None) -> None:
-        """Cut or extend; without a handle the result is saved at once."""
-        self.work_on(node, empty=size == 0).truncate(size)
+    def truncate(self, node: File, size: int, handle: FileHandle | None, pid: int = 0) -> None:
+        """Cut or extend; without a handle the result is saved at once.
+
+        Who empties a file is about to write it anew, from what it read before.
+        """
+        fresh = node.work is None or not node.work.dirty
+        work = self.work_on(node, empty=size == 0)
+        if size == 0 and fresh:
+            seen = self.base_for(node, pid)
+            work.base = work.base if seen is None else seen
+        work.truncate(size)
         self._wrote(node, handle)
         if handle is None and node.writers == 0:
             self.save(node, None)
@@ -202,16 +210,16 @@ class SharedFiles:
         if work is None or not work.dirty:
             return
         if not node.unlinked:
-            base = None if handle is None or handle.base is None else Seq(handle.base)
             before = self.version(node)
+            base = None if work.base is None or work.base == before else Seq(work.base)
             for parent, name in self.names(node):
                 self._save_as(node, work, parent, name, base)
             self._after_save(node)
-            self._show_merged(node, before, base)
+            self._show_merged(node, base)
+            if handle is not None:
+                self.note_reader(node, handle.pid)
         work.dirty = False
-        if handle is not None:
-            handle.base = self.version(node)
-            self.note_reader(node, handle.pid)
+        work.base = self.version(node)
         if node.writers == 0 or (node.writers == 1 and handle is not None and handle.writable):
             self._settle(node)
 
@@ -258,15 +266,16 @@ class SharedFiles:
         shown = node.source.mtime_ns if isinstance(node.source, Entry) else None
         self.remember_mtime(node, path, None if shown == node.mtime_ns else node.mtime_ns)
 
-    def _show_merged(self, node: File, before: int, base: Seq | None) -> None:
+    def _show_merged(self, node: File, base: Seq | None) -> None:
         """A save from a stale base: the room may now say more than the writer wrote."""
         work, source = node.work, node.source
-        if base is None or base == before or work is None or not work.in_memory:
+        if base is None or work is None or not work.in_memory:
             return
         if isinstance(source, Entry):
             merged = self._view.entry_bytes(source)
             if merged != work.content():
                 node.work = Working(self._view.scratch, merged)
+                node.work.base = self.version(node)
                 self._view.notifier.content(node.ino)
 
     def remember_mtime(self, node: File, path: bytes, mtime_ns: int | None) -> None:
@@ -298,7 +307,9 @@ class SharedFiles:
             self._settle(node)
 
     def keep_content(self, node: File) -> None:
-        """*node* loses its last name while open: its bytes must outlive the room's entry."""
+        """*node* loses a name; if it is the last while open, its bytes must outlive the room's entry."""
+        if node.links:
+            return
         node.unlinked = True
         if node.opens and node.work is None and node.data is None:
             source = node.source

@@ -64,9 +64,7 @@ class SharedTree:
     def unlink(self, parent: Dir, name: bytes, node: File) -> None:
         """Remove one name of a shared file."""
         path = join(parent.path, name)
-        last = not node.links
-        if last:
-            self._files.keep_content(node)
+        self._files.keep_content(node)
         try:
             self._view.room.remove(path)
         except BaseException:
@@ -98,6 +96,8 @@ class SharedTree:
 
     def remove_shadow(self, path: bytes) -> None:
         """Remove the directories on disk that only stood for *path*."""
+        if not self._view.is_on_disk(path):
+            return
         real = self._view.real(path)
         for directory, _, files in os.walk(real, topdown=False):
             if not files:

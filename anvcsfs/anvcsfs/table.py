@@ -221,6 +221,9 @@ class Table:
         )
 
     def _disk_status(self, node: Node, handle: FileHandle | None) -> Status:
+        if isinstance(node, Dir) and node.removed:
+            now = node.mtime_ns
+            return Status(node.ino, node.mode, 0, node.uid, node.gid, 0, _BLOCK, now, now, now, FOREVER_S)
         if handle is None and isinstance(node, File) and node.unlinked:
             handle = next((each for each in self.handles.of(node) if each.fd >= 0), None)
             if handle is None:
@@ -241,7 +244,7 @@ class Table:
             FOREVER_S,
         )
 
-    def setattr(self, ino: int, change: AttributeChange, number: int | None) -> Node:
+    def setattr(self, ino: int, change: AttributeChange, number: int | None, caller: Caller) -> Node:
         """``chmod``, ``chown``, ``truncate``, ``utimensat``."""
         node = self.inodes.get(ino)
         if isinstance(node, ControlFile):
@@ -256,7 +259,7 @@ class Table:
                 self.disk.truncate(node, change.size, file_handle)
                 self.view.journal.add(node.path)
             else:
-                self.files.truncate(node, change.size, file_handle)
+                self.files.truncate(node, change.size, file_handle, caller.pid)
         self.setting.apply(node, change)
         node.reply = None
         return node
@@ -288,12 +291,9 @@ class Table:
         files = self.files
         handle = FileHandle(node, flags, pid)
         if flags & os.O_TRUNC:
-            handle.base = files.base_for(node, pid)
-            files.truncate(node, 0, handle)
+            files.truncate(node, 0, handle, pid)
         elif node.place is Place.SHARED:
             files.file(node)  # a big one is put on disk now, not at the first read
-            if handle.writable:
-                handle.base = files.version(node)
             files.note_reader(node, pid)
         return handle
 
@@ -350,8 +350,12 @@ class Table:
             self.control.flush(handle)
 
     def _save(self, handle: FileHandle) -> None:
-        if handle.node.on_disk:
+        node = handle.node
+        if node.on_disk:
             self.disk.after_write(handle)
+            if node.place is Place.PENDING and not node.unlinked and self.view.room.hides(node.path):
+                # A tracked file that was removed and made again: a save, not a temporary.
+                self.publisher.publish(node.path, force=True)
         else:
             self.files.save(handle.node, handle)
         handle.wrote = False

@@ -13,6 +13,7 @@ from anvcs.model.room import Author, Entry
 from anvcs.model.tree import DIRECTORY, SYMLINK, TreeEntry
 from anvcs.rooms.room import Room
 from anvcsfs.attributes import AttributeStore, join
+from anvcsfs.deep import DEEP_BYTES, DeepNames
 from anvcsfs.journal import Journal
 from anvcsfs.later import Later
 from anvcsfs.notifier import Notifier
@@ -107,6 +108,7 @@ class View:
         self.limits = limits
         self.read_only = read_only
         self.local = os.fsencode(folder / "local")
+        self._deep = DeepNames(self.real)
         self.scratch = folder / "work"
         self.attributes = AttributeStore(folder / "view.sqlite")
         self.cache = ContentCache()
@@ -125,14 +127,27 @@ class View:
     # Local files
 
     def real(self, path: bytes) -> bytes:
-        """Where the local file *path* lies on the real disk."""
+        """Where the local file *path* lies on the real disk, for one system call.
+
+        Below PATH_MAX that is its full name; deeper, one that starts at an open directory.
+        """
+        if len(path) > DEEP_BYTES:
+            return self._deep.name(path)
         return self.local + b"/" + path if path else self.local
+
+    def is_on_disk(self, path: bytes) -> bool:
+        """Whether the real disk has something at *path*."""
+        try:
+            return os.path.lexists(self.real(path))
+        except FileNotFoundError:  # the upper part of a deep path
+            return False
 
     def ensure_real_parent(self, path: bytes) -> bytes:
         """`real`, after making the directories above it."""
-        real = self.real(path)
-        os.makedirs(os.path.dirname(real), exist_ok=True)
-        return real
+        if len(path) > DEEP_BYTES:
+            self.ensure_real_parent(self._deep.prefix(path) + b"/x")
+        os.makedirs(os.path.dirname(self.real(path)), exist_ok=True)
+        return self.real(path)
 
     def has_other_number(self, path: bytes, ino: int) -> bool:
         """Whether *ino* must be remembered because *path* alone doesn't give it."""

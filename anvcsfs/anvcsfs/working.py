@@ -18,7 +18,7 @@ _COPY_BYTES = 1 << 20
 class Working:
     """A private, mutable copy of one file's bytes."""
 
-    __slots__ = ("_buffer", "_fd", "_scratch", "dirty", "path", "version")
+    __slots__ = ("_buffer", "_fd", "_scratch", "base", "dirty", "path", "version")
 
     def __init__(self, scratch: Path, data: bytes = b"") -> None:
         self._scratch = scratch
@@ -26,6 +26,8 @@ class Working:
         self._fd = -1
         self.path: Path | None = None
         self.dirty = False
+        self.base: int | None = None
+        """The version of the file that this content was derived from; ``None``: the current one."""
         self.version = 0
         """Counts writes, so that a slow reader can tell whether it saw one state."""
 

@@ -177,7 +177,10 @@ class Views:
         name = fields.pop("name", "") or self._free_name(fields["agent"] or fields["mountpoint"].name)
         self._file(name)
         spec = ViewSpec(
-            name=name, common_dir=self._store.common_dir, epoch_ns=(time.time_ns() // 10**9 - _OLDER_S) * 10**9, **fields
+            name=name,
+            common_dir=self._store.common_dir,
+            epoch_ns=(time.time_ns() // 10**9 - _OLDER_S) * 10**9,
+            **fields,
         )
         self.save(spec)
         return spec
