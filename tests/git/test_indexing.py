@@ -12,8 +12,7 @@ import pytest
 from anvcs.git import admin, indexing
 from anvcs.git.admin import Branch
 from anvcs.git.index_format import Stat
-from anvcs.git.index_update import update_after_commit
-from anvcs.git.indexing import IndexLocked, Job
+from anvcs.git.indexing import IndexLocked, Job, update_after_commit
 from anvcs.model.ids import Oid
 
 EPOCH_NS = 1_600_000_000 * 10**9 + 123_456_789

@@ -5,7 +5,6 @@ the file system monitor's state, the trees).  It leaves the stat data of changed
 they are filled in afterwards, so that the next ``git status`` has nothing to hash.
 """
 
-import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from hashlib import sha1
@@ -13,7 +12,6 @@ from mmap import mmap
 from pathlib import Path
 
 from anvcs.git.index_format import OID_OFFSET, Stat, encode_numbers
-from anvcs.git.indexing import LOCK_SECONDS, locked_index
 from anvcs.git.program import GitFailed, git_program, plain_environment
 from anvcs.model.ids import Oid
 from anvcs.model.tree import Leaf
@@ -24,53 +22,9 @@ _PATCHABLE = (2, 3)  # version 4 cuts the paths short, so entries can't be found
 # Asked by git in our hands, the monitor has nothing new to tell: the token stays, and what changed
 # since then git learns when it is run in the view.
 _SILENT_MONITOR = """f() { printf '%s\\0' "$2"; }; f"""
-_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
-def update_after_commit(
-    admin_dir: Path,
-    old_tree: Oid | None,
-    new_tree: Oid,
-    stats: Mapping[bytes, Stat | None],
-    owner: tuple[int, int],
-    *,
-    keep_staged: bool = False,
-    wait_seconds: float = LOCK_SECONDS,
-) -> int:
-    """Give every path that differs between the trees the new tree's entry; how many there were.
-
-    *stats*: what the mount reports for paths whose content is the new tree's; git looks at
-    the others.  *owner*: user and group id.  With *keep_staged* a path for which the index held something
-    else than *old_tree* keeps it (somebody else moved the branch); without, it is replaced, as
-    ``git commit PATHS`` does.  Raises `IndexLocked`.  Without an index there is nothing to do.
-    """
-    if not (admin_dir / "index").exists():
-        return 0
-    git = _Plumbing(admin_dir)
-    before = old_tree.hex() if old_tree is not None else _EMPTY_TREE
-    changes = git.raw("diff-tree", "-r", before, new_tree.hex())
-    if not changes:
-        return 0
-    with locked_index(admin_dir, wait_seconds):
-        copy = admin_dir / "index.anvcs"
-        copy.unlink(missing_ok=True)
-        # A link is a copy here: git replaces index files and never writes into them.
-        os.link(admin_dir / "index", copy)
-        try:
-            if keep_staged:
-                staged = git.raw("diff-index", "--cached", before)
-                changes = {path: leaf for path, leaf in changes.items() if path not in staged}
-            git.run("update-index", "-z", "--index-info", stdin=_index_info(changes))
-            if not copy.samefile(admin_dir / "index"):
-                with copy.open("r+b") as file, mmap(file.fileno(), 0) as data:
-                    _fill_in(data, changes, stats, owner)
-                copy.rename(admin_dir / "index")
-        finally:
-            copy.unlink(missing_ok=True)
-    return len(changes)
-
-
-def _index_info(changes: Mapping[bytes, Leaf | None]) -> bytes:
+def index_info(changes: Mapping[bytes, Leaf | None]) -> bytes:
     """What ``update-index --index-info`` reads; removals first, they may make way for a directory."""
     gone = [b"0 %b\t%b\0" % (_ZERO, path) for path, leaf in changes.items() if leaf is None]
     there = [
@@ -81,7 +35,7 @@ def _index_info(changes: Mapping[bytes, Leaf | None]) -> bytes:
     return b"".join(gone + there)
 
 
-def _fill_in(
+def fill_in(
     data: mmap, changes: Mapping[bytes, Leaf | None], stats: Mapping[bytes, Stat | None], owner: tuple[int, int]
 ) -> None:
     """Write stat data into the entries of an index, and its checksum again."""
@@ -104,7 +58,7 @@ def _fill_in(
         data[-_CHECKSUM:] = digest
 
 
-class _Plumbing:
+class Plumbing:
     """Git on a copy of a view's index, with a work tree that is not the view."""
 
     def __init__(self, admin_dir: Path) -> None:

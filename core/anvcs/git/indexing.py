@@ -18,7 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from mmap import mmap
 from pathlib import Path
+from types import MappingProxyType
 
 import anvcs
 from anvcs.errors import AnvcsError
@@ -31,6 +33,7 @@ from anvcs.git.index_format import (
     encode_fsmonitor,
     encode_index,
 )
+from anvcs.git.index_update import Plumbing, fill_in, index_info
 from anvcs.git.program import Git, plain_environment
 from anvcs.git.settings import read_rules, read_settings
 from anvcs.model.ids import Oid
@@ -41,6 +44,7 @@ LOCK_SECONDS = 5.0
 _PAUSE_SECONDS = 0.01
 _ATTRIBUTES = b".gitattributes"
 _DIRECTORY = b"040000"
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 class IndexLocked(AnvcsError):
@@ -197,6 +201,49 @@ def _cached_trees(directories: list[bytes], paths: list[bytes], top: Oid) -> lis
         oid = Oid(unhexlify(line[12:52]))
         trees.append(CachedTree(name.rpartition(b"/")[2], count, subtrees[name], oid))
     return trees
+
+
+def update_after_commit(
+    admin_dir: Path,
+    old: Oid | None,
+    new: Oid,
+    stats: Mapping[bytes, Stat | None] = MappingProxyType({}),
+    owner: tuple[int, int] = (0, 0),
+    *,
+    keep_staged: bool = False,
+    wait_seconds: float = LOCK_SECONDS,
+) -> int:
+    """Give every path that differs between two commits (or trees) the new entry; how many there were.
+
+    *stats*: what the mount reports for paths whose content is the new one; git looks at the others.
+    *owner*: the user and group id it reports.  With *keep_staged* a path for which the index held something else
+    than *old* keeps it (somebody else moved the branch); without, it is replaced, as ``git commit PATHS``
+    does.  Raises `IndexLocked`.  Without an index there is nothing to do.
+    """
+    if not (admin_dir / "index").exists():
+        return 0
+    git = Plumbing(admin_dir)
+    before = old.hex() if old is not None else _EMPTY_TREE
+    changes = git.raw("diff-tree", "-r", before, new.hex())
+    if not changes:
+        return 0
+    with locked_index(admin_dir, wait_seconds):
+        copy = admin_dir / "index.anvcs"
+        copy.unlink(missing_ok=True)
+        # A link is a copy here: git replaces index files and never writes into them.
+        os.link(admin_dir / "index", copy)
+        try:
+            if keep_staged:
+                staged = git.raw("diff-index", "--cached", before)
+                changes = {path: leaf for path, leaf in changes.items() if path not in staged}
+            git.run("update-index", "-z", "--index-info", stdin=index_info(changes))
+            if not copy.samefile(admin_dir / "index"):
+                with copy.open("r+b") as file, mmap(file.fileno(), 0) as data:
+                    fill_in(data, changes, stats, owner)
+                copy.rename(admin_dir / "index")
+        finally:
+            copy.unlink(missing_ok=True)
+    return len(changes)
 
 
 @contextmanager

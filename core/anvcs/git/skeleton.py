@@ -143,8 +143,10 @@ class Skeleton:
         self._filters.close()
 
     def _make_directories(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            rmtree(self._root)
+        # What a killed process left behind goes, its helpers' objects included.
+        for left in (self._root, self._git_dir / "objects"):
+            with contextlib.suppress(FileNotFoundError):
+                rmtree(left)
         self._root.mkdir(parents=True)
         self._git_dir.mkdir(parents=True, exist_ok=True)
         (self._git_dir / "commondir").write_bytes(os.fsencode(self._common_dir) + b"\n")
