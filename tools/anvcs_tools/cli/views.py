@@ -51,7 +51,7 @@ def _mount_with(server: "Server", arguments: argparse.Namespace, options: MountO
         except BaseException:
             _clear_stale(place)  # it may have died after the kernel had mounted
             raise
-    place.stat()  # the mount answers
+    os.statvfs(place)  # never from the kernel's cache: the mount answers
     return spec
 
 
@@ -69,6 +69,7 @@ def _serve_here(arguments: argparse.Namespace, options: MountOptions, place: Pat
 
 def _prepare(repository: "Repository", arguments: argparse.Namespace, options: MountOptions, place: Path) -> "ViewSpec":
     """Check the place and find or make the view that belongs there."""
+    _wait_for_ending(repository, place)
     _clear_stale(place)
     check_place(place, repository.own_trees)
     given = options.values
@@ -106,6 +107,17 @@ def _flags(configured: "MountConfig", options: MountOptions) -> dict[str, bool]:
     if flags["allow_other"]:
         check_fuse(allow_other=True)
     return flags
+
+
+def _wait_for_ending(repository: "Repository", place: Path) -> None:
+    """A view that was unmounted a moment ago may still be writing: its process owns the folder until it ends."""
+    from anvcs.views import ViewState
+    from anvcs_tools.mounting.unmounting import wait_for_end
+
+    info = repository.views.at(place)
+    # We hold the lock of mounting, so it isn't on its way up.
+    if info is not None and info.process is not None and info.state is ViewState.STARTING:
+        wait_for_end(info.process)
 
 
 def _clear_stale(place: Path) -> None:

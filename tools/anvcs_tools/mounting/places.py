@@ -9,6 +9,8 @@ from pathlib import Path
 
 from anvcs.errors import AnvcsError
 from anvcs.mounts import Mount, mount_at, mount_of
+from anvcs.store import Store
+from anvcs.views import Views, view_of
 
 DEVICE = Path("/dev/fuse")
 FUSE_CONF = Path("/etc/fuse.conf")
@@ -52,16 +54,17 @@ def _user_allow_other() -> bool:
 
 
 def stale_view(place: Path) -> Mount | None:
-    """The view whose process died and left its mount behind at *place*, if that is what is there.
-
-    Only for a place whose process is known to be gone: asking a live view that
-    hangs would wait for it.
-    """
+    """The view whose process died and left its mount behind at *place*, if that is what is there."""
     mount = mount_at(place)
     if mount is None or not mount.is_view:
         return None
+    spec = view_of(mount)
+    if spec is not None:
+        served = Views(Store(spec.common_dir)).process(spec.name) is not None
+        return None if served else mount
+    # Nobody's: its repository is gone.  The kernel answers stat from its cache, statfs never.
     try:
-        place.stat()
+        os.statvfs(place)
     except OSError as error:
         return mount if error.errno == errno.ENOTCONN else None
     return None
