@@ -131,6 +131,11 @@ def test_a_message_in_another_encoding_keeps_its_bytes(repo):
     assert repo.git("log", "-1", "--format=%s", commit.hex()) == "gr\u00fc\u00dfe"
     assert repo.store.commit_info(commit).subject == "gr\u00fc\u00dfe"
     assert repo.store.commit_info(commit).encoding == "ISO-8859-1"
+    text = "gr\u00fc\u00dfe \u4e2d\n".encode()
+    assert repo.store.commit_info(made(repo, message=text[:-5] + b"\n", encoding="latin1")).message == b"gr\xfc\xdfe\n"
+    for name in ("latin1", "UTF-8", "utf8", "no-such"):  # the first cannot hold it
+        kept = repo.store.commit_info(made(repo, message=text, encoding=name))
+        assert (kept.message, kept.encoding) == (text, "utf-8")
     raw = made(repo, message=b"bytes \xff\xfe\n")
     assert repo.store.commit_info(raw).message == b"bytes \xff\xfe\n"
     with pytest.raises(UnusableMessage):

@@ -1,5 +1,6 @@
 """Making commits: who, signed or not, and the commit object itself."""
 
+import codecs
 import os
 import re
 import time
@@ -74,7 +75,7 @@ class Signer:
         encoding: str = "",
     ) -> Oid:
         """Write a signed commit; raises :class:`SigningFailed`."""
-        settings = ["-c", f"i18n.commitEncoding={encoding}"] if encoding else []
+        settings = ("-c", f"i18n.commitEncoding={encoding or 'UTF-8'}")
         named = [word for parent in parents for word in ("-p", parent.hex())]
         env = {**_who_variables("AUTHOR", author), **_who_variables("COMMITTER", committer)}
         try:
@@ -95,11 +96,14 @@ def create_commit(
     sign: Signer | None = None,
     encoding: str = "",
 ) -> Oid:
-    """Store a commit object.  *message* is kept byte for byte; *encoding* names it when it is not UTF-8."""
+    """Store a commit object.
+
+    *message* is kept byte for byte.  With *encoding* (``i18n.commitEncoding``), a message in UTF-8 is stored
+    in that encoding if it can be, and any other is taken to be in it.
+    """
     if b"\0" in message:
         raise UnusableMessage("it holds a NUL byte")
-    if encoding.lower().replace("-", "") == "utf8":
-        encoding = ""
+    message, encoding = _in_encoding(message, encoding)
     if sign is not None:
         oid = sign.commit(
             tree=tree, parents=parents, message=message, author=author, committer=committer, encoding=encoding
@@ -116,6 +120,22 @@ def create_commit(
             encoding=encoding,
         ),
     )
+
+
+def _in_encoding(message: bytes, encoding: str) -> tuple[bytes, str]:
+    """The message's bytes and the name of their encoding, which is empty for UTF-8."""
+    try:
+        known = bool(encoding) and codecs.lookup(encoding).name != "utf-8"
+    except LookupError:
+        known = False
+    if not known:
+        return message, ""
+    try:
+        return message.decode().encode(encoding), encoding
+    except UnicodeDecodeError:
+        return message, encoding
+    except UnicodeEncodeError:
+        return message, ""
 
 
 def signer_for(config: Configuration, git_dir: Path) -> Signer | None:

@@ -1,11 +1,13 @@
 """Git's configuration as git itself reads it: includes, conditions, system and user files.
 
-Asking costs a process start, so the answer is kept until one of the files it came from changes.
+Asking costs a process start, so the answer is kept, for the whole process, until one of the files it
+came from changes.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from anvcs.git.program import Git
 
@@ -27,21 +29,20 @@ class Configuration:
             Path(os.path.expanduser("~/.gitconfig")),  # noqa: PTH111 - Path.expanduser fails without a home
             Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "git/config",  # noqa: PTH111
         )
-        self._values: dict[str, list[str | None]] = {}
-        self._stamp: tuple[tuple[Path, int, int, int], ...] | None = None
+        self._key = (git_dir, self._possible)
 
     def get(self, key: str) -> str | None:
-        """The last value of *key* (``section.name``, lower case but for the middle part)."""
-        values = self._load().get(key)
+        """The last value of *key*: ``section.name`` or ``section.middle.name``, the outer parts in any case."""
+        values = self._load().get(_normal(key))
         return (values[-1] or "") if values else None
 
     def get_all(self, key: str) -> list[str]:
         """Every value of *key*, in order."""
-        return [value or "" for value in self._load().get(key, ())]
+        return [value or "" for value in self._load().get(_normal(key), ())]
 
     def get_bool(self, key: str, default: bool) -> bool:
         """*key* as git reads a boolean; anything git would not take for one is *default*."""
-        values = self._load().get(key)
+        values = self._load().get(_normal(key))
         if not values:
             return default
         value = values[-1]
@@ -61,23 +62,44 @@ class Configuration:
         names = (key[len(prefix) + 1 :].rpartition(".")[0] for key in self._load() if key.startswith(prefix + "."))
         return list(dict.fromkeys(name for name in names if name))
 
-    def _load(self) -> dict[str, list[str | None]]:
-        if self._stamp is None or self._stamp != _stamp(path for path, *_ in self._stamp):
-            self._read()
-        return self._values
+    def _load(self) -> Mapping[str, list[str | None]]:
+        known = _SNAPSHOTS.get(self._key)
+        if known is None or known.stamp != _stamp(path for path, *_ in known.stamp):
+            if len(_SNAPSHOTS) >= _SNAPSHOT_LIMIT:
+                _SNAPSHOTS.clear()
+            known = _SNAPSHOTS[self._key] = self._read()
+        return known.values
 
-    def _read(self) -> None:
+    def _read(self) -> "_Snapshot":
+        sources = dict.fromkeys(self._possible)
+        stamp = _stamp(sources)  # before the look: a later change shows
         out = os.fsdecode(self.git.run("config", "--list", "--includes", "--show-origin", "-z").out)
         values: dict[str, list[str | None]] = {}
-        sources = dict.fromkeys(self._possible)
+        included: dict[Path, None] = {}
         fields = out.split("\0")
         for origin, setting in zip(fields[::2], fields[1::2], strict=False):
             if origin.startswith("file:"):
-                sources[Path("/", origin.removeprefix("file:"))] = None
+                included[Path("/", origin.removeprefix("file:"))] = None
             key, newline, value = setting.partition("\n")
             values.setdefault(key, []).append(value if newline else None)
-        self._stamp = _stamp(sources)
-        self._values = values
+        return _Snapshot(stamp + _stamp(path for path in included if path not in sources), values)
+
+
+class _Snapshot(NamedTuple):
+    stamp: tuple[tuple[Path, int, int, int], ...]
+    values: Mapping[str, list[str | None]]
+
+
+_SNAPSHOTS: dict[tuple[Path, tuple[Path, ...]], _Snapshot] = {}
+"""What was read, shared by all objects that look at the same place."""
+_SNAPSHOT_LIMIT = 256
+
+
+def _normal(key: str) -> str:
+    """*key* as ``git config --list`` writes it."""
+    section, dot, rest = key.partition(".")
+    middle, inner, name = rest.rpartition(".")
+    return section.lower() + dot + middle + inner + name.lower()
 
 
 def _stamp(paths: Iterable[Path]) -> tuple[tuple[Path, int, int, int], ...]:
