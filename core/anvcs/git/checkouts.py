@@ -23,7 +23,7 @@ from anvcs.model.ids import Oid
 from anvcs.model.tree import GITLINK, TreeChange
 
 _PATHSPEC_LIMIT = 200  # more paths than this cost more as arguments than looking at the whole tree
-_NAMED = re.compile(r"(?:Entry|file) '(.+?)' (?:not uptodate|would be|overlaps)|^\t(.+)$", re.MULTILINE)
+_NAMED = re.compile(r"(?:Entry|file) '(.+?)' (?:not up.?to.?date|would be|overlaps)|^\t(.+)$", re.MULTILINE)
 _HEADS = "refs/heads/"
 _UNUSUAL = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "info/sparse-checkout", "index.lock")
 
