@@ -23,7 +23,8 @@ class _Version(argparse.Action):
             found = version("anvcs")
         except PackageNotFoundError:  # run from a source tree that isn't installed
             found = "unknown version"
-        parser.exit(message=f"ai-vcs {found}\n")
+        print(f"ai-vcs {found}")
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
