@@ -18,8 +18,8 @@ mount: setup ## REPO=<repository> DIR=<directory>: mount a view (OPTS: more opti
 	@$(BIN)/ai-vcs init --quiet "$(REPO)"
 	@$(BIN)/ai-vcs mount $(OPTS) "$(REPO)" "$(DIR)"
 
-test: setup-dev check ## the checks, then the tests (FAST=1 leaves the slow ones out, ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest $(if $(FAST),-m "not slow") $(ARGS)
+test: setup-dev check ## the checks, then the tests (SLOW=1 adds those that take minutes, ARGS=... goes to pytest)
+	@$(BIN)/python -m pytest $(if $(SLOW),--slow) $(ARGS)
 
 check: ## formatting, lint, types, import directions, spelling, sizes
 	@tools/setup.sh dev
@@ -30,7 +30,7 @@ fmt: ## format the code and apply safe lint fixes
 	@$(BIN)/ruff format core anvcsfs tools tests
 	@$(BIN)/ruff check --fix-only --quiet core anvcsfs tools tests
 
-bench: ## the tables of docs/reference/performance.md, measured here (ARGS=...)
+bench: ## measure each kind of work in a view against a native directory (ARGS=...)
 	@tools/setup.sh tests
 	@$(BIN)/python -m anvcs_tools.bench $(ARGS)
 

@@ -22,7 +22,6 @@ def built(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_the_wheel_has_our_packages_and_no_others(built):
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -34,7 +33,6 @@ def test_the_wheel_has_our_packages_and_no_others(built):
     assert not [name for name in names if "test" in name.lower()]
 
 
-@pytest.mark.slow
 def test_the_sdist_can_be_tested(built):
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
@@ -42,7 +40,6 @@ def test_the_sdist_can_be_tested(built):
     assert {"Makefile", "README.md", "LICENSE", "tools/setup.sh", "tests/conftest.py", ".ci/run"} <= names
 
 
-@pytest.mark.slow
 def test_the_installed_wheel_gives_the_command(built, tmp_path):
     (wheel,) = built.glob("*.whl")
     subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", tmp_path / "env"], check=True)

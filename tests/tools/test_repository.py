@@ -272,3 +272,11 @@ def test_texts_for_people(plain, run, capsys, monkeypatch):
     assert "  M a.txt" in shown.out
     assert "no views yet" in shown.err
     assert "(1 file)" in shown.out
+
+
+def test_the_library_has_one_door():
+    import anvcs
+
+    assert anvcs.Repository is Repository
+    with pytest.raises(AttributeError):
+        _ = anvcs.Nothing
