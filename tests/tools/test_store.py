@@ -198,7 +198,7 @@ def test_the_bytes_of_a_description_are_pinned(views, monkeypatch):
         "stream": "main",
         "agent": "ann",
         "model": "m",
-        "epoch_ns": 1_700_000_000_000_000_000,
+        "epoch_ns": 1_699_999_998_000_000_000,  # whole seconds, a little in the past
         "uid": 1,
         "gid": 2,
         "read_only": False,
