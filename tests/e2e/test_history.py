@@ -45,7 +45,6 @@ def test_branches_and_tags(shared, tmp_path, path, revision):
         "--git-dir", str(shared.repository), "archive", "-o", str(tmp_path / "a.tar"), revision, "project", cwd=tmp_path
     )
     run("tar", "xf", "../a.tar", cwd=expected).must()
-    # tar honours the umask, as checkout does.
     assert_same_tree(expected / "project", shared.control / path / "project")
 
 
@@ -103,7 +102,8 @@ def test_history_is_read_only(shared, change, tree):
         top /= git("rev-parse", "v2", cwd=shared.repository)
     else:
         top = shared.control / "refs" / "heads" / "feature"
-    with fails(errno.EROFS):
+    # Out of the tree: both answers are true, and `mv` then fails on what stays behind.
+    with fails(errno.EROFS, *([errno.EXDEV] if change == "rename out" else [])):
         CHANGES[change](top)
 
 

@@ -1,6 +1,8 @@
 """The serving process is killed at random moments; everything it acknowledged is there after a remount."""
 
+import errno
 import json
+import os
 import random
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 from anvcs_tools.bench.views import MountedView, commit, run_command
 from support import writer as writer_module
 from support.journal import Promises
+from support.kernel import fails
 from support.programs import git
 from support.trees import snapshot
 
@@ -109,8 +112,6 @@ def test_kill_while_git_commits(view, after):
 
 
 def test_names_modes_times_and_links_survive(view):
-    import os
-
     top = view.path / "project"
     os.chmod(top / "run.sh", 0o700)
     os.utime(top / "app.py", ns=(1, 1_500_000_000_987_654_321))
@@ -128,13 +129,9 @@ def test_names_modes_times_and_links_survive(view):
 
 
 def test_a_dead_view_says_so_and_can_be_unmounted(view):
-    import errno
-
-    from support.kernel import fails
-
     view.kill()
     with fails(errno.ENOTCONN):
-        view.path.stat()
+        os.statvfs(view.path)  # stat may be answered from what the kernel knows
     states = json.loads(run_command("views", "--json", cwd=view.repository).stdout)["views"]
     assert [state["state"] for state in states] == ["stale"]
     assert run_command("umount", view.path).returncode == 0

@@ -84,9 +84,10 @@ def test_rsync(shared_twins, work, options, tmp_path):
     (source / "app.py").write_text("rsync brought this\n")
     (source / "extra").mkdir()
     (source / "extra" / "file.bin").write_bytes(os.urandom(100_000))
-    for folder in (source / "extra", source / "deep" / "er", source / "deep", source):
-        # Whole seconds in the past: rsync takes directories that differ by less for equal.
-        os.utime(folder, ns=(10**18, 10**18))
+    for folder, names, files in os.walk(source, topdown=False):
+        for name in [*names, *files, "."]:
+            # In the past: rsync takes files of one size within one second for equal.
+            os.utime(os.path.join(folder, name), ns=(10**18, 10**18 + 123_456_789), follow_symlinks=False)
     shared_twins.same(lambda top: run("rsync", *options.split(), f"{source}/", f"{top / work}/", cwd=top).must().code)
     shared_twins.compare(work, times=True)
     for top in (shared_twins.native, shared_twins.view.path):

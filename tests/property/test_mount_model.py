@@ -57,6 +57,8 @@ class MountModel(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        if not self.view.alive:
+            self.view.remount()  # an example that broke it must not fail the next ones
         for top in (self.native, self.mount):
             (top / "sub").mkdir(parents=True)
             (top / "build").mkdir()

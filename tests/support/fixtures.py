@@ -72,6 +72,11 @@ class PretendedView(MountedView):
             git("worktree", "add", "-q", str(self.path), "main", cwd=self.repository)
         return self
 
+    @property
+    def alive(self) -> bool:
+        """As good as served."""
+        return True
+
     def unmount(self) -> None:
         """Nothing is served."""
 

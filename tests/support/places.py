@@ -7,7 +7,6 @@ every place.
 """
 
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,19 +96,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if kind == "native":
         return Place(populate(tmp_path / "place"), kind, None)
     view: MountedView = request.getfixturevalue("places_view")
-    if not _alive(view):
-        view.remount()
+    if not view.alive:
+        view.remount()  # a test that killed it must not fail the others
     number = next(_numbers)
     if kind == "tracked":
         return Place(view.path / f"t{number % _DIRECTORIES:03}", kind, view)
     top = view.path / ("local" if kind == "local" else "fresh") / f"n{number}"
     return Place(populate(top), kind, view)
-
-
-def _alive(view: MountedView) -> bool:
-    """Whether the serving process still runs: a test that killed it must not fail the others."""
-    try:
-        os.kill(view.pid, 0) if view.pid else None
-    except ProcessLookupError:
-        view.pid = 0
-    return view.pid > 0

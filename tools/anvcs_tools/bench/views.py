@@ -139,6 +139,11 @@ class MountedView:
             self.on_mount(self)
         return self
 
+    @property
+    def alive(self) -> bool:
+        """Whether the serving process runs."""
+        return bool(self.pid) and not wait_gone(self.pid, 0)
+
     def unmount(self) -> None:
         """Unmount as a user does, and wait until the serving process has ended."""
         ai_vcs("umount", self.path, env=self.env)
@@ -155,7 +160,7 @@ class MountedView:
 
     def remount(self) -> None:
         """Unmount if the view is served, then mount again (over a stale mount after a kill)."""
-        if self.pid:
+        if self.alive:
             self.unmount()
         self.mount()
 
