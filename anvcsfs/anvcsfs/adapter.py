@@ -319,10 +319,14 @@ class Adapter(pyfuse3.Operations):
         """pyfuse3's debugging hook, by setting an extended attribute: not offered."""
 
 
-def fuse_options(*, name: str, allow_other: bool, read_only: bool, extra: Sequence[str]) -> set[str]:
+def fuse_options(*, name: str, allow_other: bool, default_permissions: bool, read_only: bool) -> set[str]:
     """Mount options for `pyfuse3.init`."""
     options = set(pyfuse3.default_options)
-    options.update({f"fsname={name}", "subtype=anvcsfs", "default_permissions", *extra})
+    # libfuse splits options at commas.
+    escaped = name.replace("\\", "\\\\").replace(",", "\\,")
+    options.update({f"fsname={escaped}", "subtype=anvcsfs"})
+    if default_permissions:
+        options.add("default_permissions")
     if allow_other:
         options.add("allow_other")
     if read_only:

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from anvcs.base_tree import GitBaseTree
 from anvcs.committing import Committer
-from anvcs.config import FILE_NAME, Config, parse_config
-from anvcs.git import admin, indexing, setup
-from anvcs.git.objects import ObjectStore
-from anvcs.git.refs import Refs
+from anvcs.config import Config
+from anvcs.git import admin, indexing
 from anvcs.git.skeleton import Skeleton
 from anvcs.model.ids import Oid
 from anvcs.model.room import Author
 from anvcs.note_queue import NoteQueue
+from anvcs.repository import Repository
 from anvcs.rooms.room import Room
-from anvcs.store import Store
 from anvcs.views import ViewSpec
 from anvcsfs.following import Follower, stream_of
 from anvcsfs.refreshing import Refresher
@@ -62,9 +60,10 @@ class _Builder:
     def __init__(self, spec: ViewSpec, stack: ExitStack) -> None:
         self._spec = spec
         self._stack = stack
-        self._store = Store.open(spec.common_dir)
-        self._git = ObjectStore(spec.common_dir)
-        self._refs = Refs(self._git)
+        self._repository = Repository.open(spec.common_dir)
+        self._store = self._repository.store
+        self._git = self._repository.objects
+        self._refs = self._repository.refs
         folder = spec.folder
         self._skeleton = Skeleton(spec.common_dir, folder / "skeleton.git", folder / "skeleton")
         stack.callback(self._skeleton.close)
@@ -74,18 +73,14 @@ class _Builder:
     def _base(self, stream: str) -> Oid | None:
         return self._refs.get(f"refs/heads/{stream}")
 
-    def _config(self, base: Oid | None) -> Config:
-        entry = None if base is None else self._git.find(self._git.tree_of(base), FILE_NAME.encode())
-        return Config() if entry is None else parse_config(self._git.blob(entry.oid))
-
     def _mirror(self) -> Path | None:
         """Where readable copies of the notes go; a bare repository has no place for them."""
-        work_tree = setup.inspect(self._spec.common_dir).work_tree
+        work_tree = self._repository.info.work_tree
         return None if work_tree is None else work_tree / ".ai" / "meta"
 
     def open_room(self, name: str, base: Oid | None, text_bytes: int) -> Room:
         """The room *name*, made at *base* when it is new."""
-        room = Room.open(
+        return Room.open(
             self._store.room_file(name),
             tree=GitBaseTree(self._git, self._skeleton),
             objects=self._store.objects,
@@ -93,7 +88,6 @@ class _Builder:
             base=base,
             text_limit=text_bytes,
         )
-        return room
 
     def build(self) -> Assembly:
         """All of it."""
@@ -103,7 +97,8 @@ class _Builder:
         detached = isinstance(head, admin.Detached)
         stream = spec.stream if isinstance(head, admin.Detached) else stream_of(head)
         base = head.oid if isinstance(head, admin.Detached) else self._base(stream)
-        limits = limits_of(self._config(base))
+        config = self._repository.config(stream)
+        limits = limits_of(config)
         room = self.open_room(f"~{spec.name}" if detached else stream, base, limits.text_bytes)
         view = View(
             folder=spec.folder,
@@ -124,6 +119,7 @@ class _Builder:
         self._stack.callback(view.close)
         table = Table(view)
         self._connect(view, table, limits)
+        table.control.commits.policy = config.agent.commit_policy
         watch = RefWatch(spec.common_dir, self._admin)
         self._stack.callback(watch.close)
         watch.watch_branch(stream)
@@ -157,6 +153,7 @@ class _Builder:
             move_shadow(view, old, new)
         view.attributes.forget_moves()
         table.publisher.recover()
+        committer.complete_notes()
         table.follower.follow()
         table.follower.build_index()
 

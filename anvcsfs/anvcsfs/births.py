@@ -186,11 +186,11 @@ class Births:
         ino = self._free_number(b"\0" + join(parent.path, name))
         node: Node
         if entry.mode in (DIRECTORY, GITLINK):
-            directory = Dir(ino, parent, name, Place.HISTORY, st.S_IFDIR | 0o555)
+            directory = Dir(ino, parent, name, Place.HISTORY, st.S_IFDIR | 0o755)
             directory.tree = entry.oid if entry.mode == DIRECTORY else None
             node = directory
         else:
-            node = File(ino, parent, name, Place.HISTORY, permissions(entry.mode) & ~0o222)
+            node = File(ino, parent, name, Place.HISTORY, permissions(entry.mode))
         self._own(node, source.time_ns)
         return node
 

@@ -14,7 +14,7 @@ Request = Callable[["ControlHandle", bytes], bytes]
 class ControlFile(File):
     """A file whose content is made when it is opened, and which may take requests."""
 
-    __slots__ = ("answer", "content", "request")
+    __slots__ = ("answer", "content", "request", "shown")
 
     def __init__(
         self, ino: int, parent: Dir, name: bytes, content: Content, request: Request | None = None, *, mode: int | None = None
@@ -25,6 +25,8 @@ class ControlFile(File):
         self.request = request
         self.answer: bytes | None = None
         """The answer to the last request, which the file shows from then on."""
+        self.shown: bytes | None = None
+        """What was last told of the content: its time changes when this does."""
 
 
 class ControlDir(Dir):

@@ -8,7 +8,7 @@ work tree is already what Git wants and stays; otherwise unchanged files follow.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from anvcs.committing import CommitResult, Committer
@@ -98,7 +98,7 @@ class Follower:
         detached = isinstance(head, admin.Detached)
         stream = view.stream if isinstance(head, admin.Detached) else stream_of(head)
         target = head.oid if isinstance(head, admin.Detached) else view.refs.get(f"refs/heads/{stream}")
-        for moved in view.room.catch_up():
+        for moved in view.room.catch_up():  # other processes' ops, those met during our writes included
             self._refresher.apply(moved.paths)
         if (stream, detached) != (view.stream, view.detached):
             self._switch(stream, target, detached=detached)
@@ -120,7 +120,7 @@ class Follower:
         self._refresher.remember_times(times)
         log.info("base moved to %s (%s)", target.hex(), "work tree kept" if keep else "followed")
         if not keep:
-            self._update_index(before, target)
+            self._update_index(before, target, [], keep_staged=True)
 
     def _publish_tracked(self, target: Oid) -> None:
         """New files that *target* has are no news any more: the room must know them before it compares."""
@@ -132,7 +132,7 @@ class Follower:
     def committed(self, result: CommitResult) -> None:
         """A commit of ours is on the stream: what it took is no longer a change."""
         self._move(result.commit, keep=True)
-        self._update_index(result.base, result.commit)
+        self._update_index(result.base, result.commit, result.paths, keep_staged=False)
 
     def _switch(self, stream: str, target: Oid | None, *, detached: bool) -> None:
         """HEAD names something else: another room, to which the work tree as it is belongs."""
@@ -152,8 +152,15 @@ class Follower:
 
     # The index
 
-    def _update_index(self, old: Oid | None, new: Oid) -> None:
-        self.index.add(lambda: indexing.update_after_commit(self._admin, old, new))
+    def _update_index(self, old: Oid | None, new: Oid, paths: Iterable[bytes], *, keep_staged: bool) -> None:
+        """Give the paths that differ their new entries, with what ``stat`` says of *paths*."""
+        stats = self._refresher.index_stats(paths)
+        owner = (self._view.uid, self._view.gid)
+
+        def update() -> None:
+            indexing.update_after_commit(self._admin, old, new, stats, owner, keep_staged=keep_staged)
+
+        self.index.add(update)
 
     def build_index(self) -> None:
         """Make the index of a new view, or find that it is there."""

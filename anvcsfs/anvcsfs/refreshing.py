@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+from anvcs.git.index_format import Stat
 from anvcs.model.ids import Oid
 from anvcs.model.room import Entry
 from anvcs.model.tree import DIRECTORY, TreeEntry
@@ -123,6 +124,15 @@ class Refresher:
             parent = self._inodes.find_loaded(path.rpartition(b"/")[0])
             if isinstance(parent, Dir):
                 parent.overrides = True
+
+    def index_stats(self, paths: Iterable[bytes]) -> dict[bytes, Stat]:
+        """What ``stat`` says of loaded shared files among *paths*, for Git's index."""
+        found = {}
+        for path in paths:
+            node = self._inodes.find_loaded(path)
+            if isinstance(node, File) and node.place is Place.SHARED:
+                found[path] = Stat(node.mtime_ns, self._files.size(node), node.ctime_ns, node.ino)
+        return found
 
     def remember_times(self, entries: dict[bytes, int]) -> None:
         """Files that stop being entries of the room keep the times they had as such."""

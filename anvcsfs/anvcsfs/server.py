@@ -11,10 +11,10 @@ from contextlib import ExitStack
 import pyfuse3
 import trio
 
-from anvcs.views import ViewSpec
+from anvcs.views import ViewSpec, source_name
 from anvcsfs.adapter import Adapter, KernelNotifier, fuse_options
 from anvcsfs.assembly import Assembly, assemble
-from anvcsfs.serving import Gate, install
+from anvcsfs.serving import Exits, Gate, install
 
 log = logging.getLogger(__name__)
 _SWITCH_S = 1e-4
@@ -35,13 +35,16 @@ def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
         install(gate)
         adapter = Adapter(parts.table, gate, xattrs=spec.options.get("xattr", True))
         options = fuse_options(
-            name=f"anvcs:{spec.common_dir}", allow_other=spec.options.get("allow_other", False), read_only=spec.read_only, extra=()
+            name=source_name(spec.common_dir),
+            allow_other=spec.options.get("allow_other", False),
+            default_permissions=spec.options.get("default_permissions", True),
+            read_only=spec.read_only,
         )
         pyfuse3.init(adapter, os.fspath(spec.mountpoint), options)
         stack.callback(pyfuse3.close, unmount=True)
         parts.view.notifier.start(KernelNotifier())
         stack.callback(parts.view.notifier.stop)
-        trio.run(_serve, parts, adapter, ready)
+        trio.run(_serve, parts, adapter, ready, instruments=[Exits(gate)])
         parts.close_down()
     return 0
 
@@ -113,7 +116,7 @@ async def _housekeeping(parts: Assembly, adapter: Adapter) -> None:
         if parts.view.room.seq != seq:
             seq = parts.view.room.seq
             await adapter.attempt_in_thread(parts.view.room.checkpoint)
-        if elapsed >= parts.view.limits.wip_s:
+        if 0 < parts.view.limits.wip_s <= elapsed:
             elapsed = 0.0
             job = parts.table.follower.wip_job()
             if job is not None:

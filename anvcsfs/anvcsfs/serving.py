@@ -46,6 +46,10 @@ class Gate:
         """The handler goes on."""
         self._slow -= 1
 
+    def worker_ended(self) -> None:
+        """A worker is gone for good."""
+        self._wake_one()
+
     def _wake_one(self) -> None:
         if not self._held and self._parked:
             trio.lowlevel.reschedule(self._parked.popleft())
@@ -83,6 +87,17 @@ class Gate:
             poll = self._polls[fd] = select.poll()
             poll.register(fd, select.POLLIN)
         return bool(poll.poll(_SPIN_MS))
+
+
+class Exits(trio.abc.Instrument):
+    """Wakes a parked worker when one ends: the ended one may have been the last to watch the line."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def task_exited(self, task: trio.lowlevel.Task) -> None:
+        """A task of trio's has ended."""
+        self._gate.worker_ended()
 
 
 class _Lock:

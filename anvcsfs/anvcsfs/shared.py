@@ -94,7 +94,7 @@ class SharedFiles:
             return None
         source = node.source.entry if isinstance(node.source, HistorySource) else node.source
         if isinstance(source, TreeEntry):
-            if self._view.skeleton.conversion(self._plain_path(node)) is not None:
+            if self._view.converts(self._plain_path(node)):
                 return None
             return self._view.blob_file(source.oid)
         if isinstance(source, Entry) and source.content is Content.OPAQUE:

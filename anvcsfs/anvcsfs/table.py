@@ -248,7 +248,9 @@ class Table:
         """``chmod``, ``chown``, ``truncate``, ``utimensat``."""
         node = self.inodes.get(ino)
         if isinstance(node, ControlFile):
-            return node  # tools truncate and chmod what they write to: nothing to do
+            if change.mode not in (None, node.mode) or change.uid not in (None, node.uid) or change.gid not in (None, node.gid):
+                raise fail(errno.EPERM)
+            return node  # tools truncate and touch what they write to: nothing to do
         self._changeable(node)
         handle = self.handles.any(number) if number is not None else None
         file_handle = handle if isinstance(handle, FileHandle) else None

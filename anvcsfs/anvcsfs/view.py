@@ -160,9 +160,14 @@ class View:
         base = self.room.base
         return self.git.tree_of(base) if base is not None else None
 
+    def converts(self, path: bytes) -> bool:
+        """Whether a checkout writes other bytes at *path* than the blob's."""
+        conversion = self.skeleton.conversion(path)
+        return conversion is not None and conversion.smudges
+
     def blob_size(self, oid: Oid, path: bytes) -> int:
         """Bytes that a view shows of blob *oid* at *path*: from the header unless a conversion applies."""
-        if self.skeleton.conversion(path) is None:
+        if not self.converts(path):
             return self.git.header(oid)
         size = self._sizes.get((oid, path))
         if size is None:
@@ -171,13 +176,13 @@ class View:
 
     def blob(self, oid: Oid, path: bytes) -> bytes:
         """Blob *oid* as ``git checkout`` would write it at *path*."""
-        converted = self.skeleton.conversion(path) is not None
+        converted = self.converts(path)
         key = (oid, path) if converted else oid
         data = self.cache.get(key)
         if data is None:
             data = self.git.blob(oid)
             if converted:
-                data = self.skeleton.smudge(path, data)
+                data = self.skeleton.smudge(path, data, oid)
             self.cache.put(key, data)
         return data
 

@@ -43,11 +43,16 @@ class GitBaseTree:
     def show(self, oid: Oid, path: bytes) -> bytes:
         """Blob *oid* as a checkout would write it at *path*."""
         data = self._git.blob(oid)
-        return data if self._skeleton.conversion(path) is None else self._skeleton.smudge(path, data)
+        return self._skeleton.smudge(path, data, oid) if self._converts(path) else data
 
     def shown_size(self, oid: Oid, path: bytes) -> int:
         """Length of `show` without reading the blob where no conversion applies."""
-        return self._git.header(oid) if self._skeleton.conversion(path) is None else len(self.show(oid, path))
+        return len(self.show(oid, path)) if self._converts(path) else self._git.header(oid)
+
+    def _converts(self, path: bytes) -> bool:
+        """Whether a checkout writes other bytes than the blob's."""
+        conversion = self._skeleton.conversion(path)
+        return conversion is not None and conversion.smudges
 
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
         """``git merge-file``: the merged text, or ``None`` on a conflict."""

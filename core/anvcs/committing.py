@@ -27,7 +27,7 @@ from anvcs.model.ids import Oid
 from anvcs.model.metadata import Contributor, Metadata
 from anvcs.model.request import CommitRequest
 from anvcs.model.room import Content
-from anvcs.model.tree import Leaf
+from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, Leaf
 from anvcs.note_queue import NoteQueue
 from anvcs.rooms.room import Room
 
@@ -60,6 +60,8 @@ class _Input:
 
     path: bytes
     mode: int
+    old: Leaf | None = None
+    """What the base has there: a file committed with CRLF keeps it under ``text=auto``."""
     data: bytes | None = None
     file: Path | None = None
     oid: Oid | None = None
@@ -146,14 +148,14 @@ class Committer:
         )
 
     def _input(self, room: Room, change: PathChange) -> _Input:
-        entry = change.entry
+        entry, path, old = change.entry, change.path, change.old
         if change.status == "D" or entry is None:
-            return _Input(change.path, 0, gone=True)
+            return _Input(path, 0, gone=True)
         if entry.content is Content.GIT or entry.content is Content.NONE:
-            return _Input(change.path, entry.mode, oid=Oid(entry.ref))
+            return _Input(path, entry.mode, oid=Oid(entry.ref))
         if entry.content is Content.OPAQUE:
-            return _Input(change.path, entry.mode, file=room.object_path(entry))
-        return _Input(change.path, entry.mode, data=room.read(entry))
+            return _Input(path, entry.mode, old, file=room.object_path(entry))
+        return _Input(path, entry.mode, old, data=room.read(entry))
 
     # Writing to Git
 
@@ -173,8 +175,10 @@ class Committer:
                 return Leaf(item.mode, self._git.write_blob_file(item.file))
             return Leaf(item.mode, self._skeleton.clean_file(item.path, item.file))
         data = item.data or b""
-        if item.mode != 0o120000 and self._skeleton.conversion(item.path) is not None:
-            data = self._skeleton.clean(item.path, data)
+        if item.mode != SYMLINK and self._skeleton.conversion(item.path) is not None:
+            known = item.old is not None and item.old.mode in (REGULAR, EXECUTABLE)
+            previous = self._git.blob(item.old.oid) if known and item.old is not None else None
+            data = self._skeleton.clean(item.path, data, previous)
         return Leaf(item.mode, self._git.write_blob(data))
 
     def execute(self, plan: Plan) -> CommitResult:
@@ -191,7 +195,7 @@ class Committer:
         author, committer = commits.identity(config, plan.agent or None)
         hooks = Hooks(self._admin_dir, self._work_dir, config)
         if not request.no_verify:
-            tree = hooks.run_pre_commit(tree, author=author)
+            tree = hooks.run_pre_commit(tree, author=author, index=self._admin_dir / "index")
         message = self._message(plan, config, hooks, author)
         commit = commits.create_commit(
             self._git,
@@ -208,6 +212,7 @@ class Committer:
         remarks = self._move(plan, commit, message, committer)
         self._publish_note(commit, note, committer)
         hooks.run_post_commit(author=author)
+        commits.maintain(self._git)
         return CommitResult(
             commit=commit,
             base=plan.base,

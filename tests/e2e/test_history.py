@@ -42,7 +42,16 @@ def test_branches_and_tags(shared, tmp_path, path, revision):
     expected = tmp_path / "expected"
     expected.mkdir()
     git(
-        "--git-dir", str(shared.repository), "archive", "-o", str(tmp_path / "a.tar"), revision, "project", cwd=tmp_path
+        "--git-dir",
+        str(shared.repository),
+        "-c",
+        "tar.umask=022",
+        "archive",
+        "-o",
+        str(tmp_path / "a.tar"),
+        revision,
+        "project",
+        cwd=tmp_path,
     )
     run("tar", "xf", "../a.tar", cwd=expected).must()
     assert_same_tree(expected / "project", shared.control / path / "project")

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from anvcs.commit_policy import check_policy
 from anvcs.committing import CommitResult, Plan, StreamBusy, StreamMoved
+from anvcs.offline import commit_answer
 from anvcs.model.request import CommitRequest, parse_commit_request
 from anvcsfs.control_nodes import ControlHandle
-from anvcsfs.control.reports import Reports, document, shown
+from anvcsfs.control.reports import Reports, document
 from anvcsfs.later import Later
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class CommitRequests:
     def __init__(self, table: "Table", reports: Reports) -> None:
         self._table = table
         self._reports = reports
+        self.policy = ""
+        """The configuration's ``agent.commit_policy``."""
 
     def usage(self) -> bytes:
         """What the file shows before the first request."""
@@ -52,7 +56,9 @@ class CommitRequests:
         """Make a commit of the room, or of a part of it."""
         state = handle.state
         if not isinstance(state, _Progress):
-            state = handle.state = _Progress(parse_commit_request(data))
+            request = parse_commit_request(data)
+            check_policy(self.policy, request)
+            state = handle.state = _Progress(request)
         if state.outcome is None:
             self._start(state)
         outcome, state.outcome = state.outcome, None
@@ -80,17 +86,4 @@ class CommitRequests:
 
     def _finish(self, result: CommitResult) -> bytes:
         self._table.follower.committed(result)
-        return document(
-            {
-                "ok": True,
-                "commit": result.commit.hex(),
-                "stream": result.stream,
-                "subject": result.subject,
-                "paths": [shown(path) for path in result.paths],
-                "contributors": [
-                    {"agent": one.agent, "model": one.model, "added": one.added, "removed": one.removed} for one in result.contributors
-                ],
-                "duration_ms": round(result.duration_s * 1000, 1),
-                "notes": list(result.remarks),
-            }
-        )
+        return document(commit_answer(result))

@@ -98,9 +98,12 @@ class Control:
     def status(self, node: ControlFile) -> Status:
         """Attributes; the size is that of the content as it is now."""
         # Looking at .git must not wait for the index; opening it does.
-        size = len(self.git_link) if node.name == b".git" else len(self._content(node))
-        now = time.time_ns()
-        return Status(node.ino, node.mode, 1, node.uid, node.gid, 0, size, now, now, now, 0.0)
+        content = self.git_link if node.name == b".git" else self._content(node)
+        if node.shown is not None and content != node.shown:
+            node.mtime_ns = time.time_ns()  # editors compare it before they write
+        node.shown = content
+        when = node.mtime_ns
+        return Status(node.ino, node.mode, 1, node.uid, node.gid, 0, len(content), when, when, when, 0.0)
 
     def open(self, node: ControlFile, flags: int, caller: Caller) -> ControlHandle:
         """Open for reading or for a request."""

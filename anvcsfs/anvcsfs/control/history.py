@@ -97,7 +97,7 @@ class History:
         if known is not None and self._inodes.has(known):
             return known
         info = self._git.commit_info(commit)
-        node = Dir(self._number() | (1 << 32), parent, name, Place.HISTORY, st.S_IFDIR | 0o555)
+        node = Dir(self._number() | (1 << 32), parent, name, Place.HISTORY, st.S_IFDIR | 0o755)
         node.tree = info.tree
         self._own(node, info.committer.time_s * 1_000_000_000)
         self._roots[key] = node

@@ -132,7 +132,8 @@ class MountedView:
 
     def mount(self) -> Self:
         """Mount and return when the command does."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        if not is_mounted(self.path):  # a stale mount answers nothing, not even whether it is there
+            self.path.mkdir(parents=True, exist_ok=True)
         told = json.loads(ai_vcs("mount", self.repository, self.path, "--json", *self.options, env=self.env))
         self.pid = int(told["pid"])
         if self.on_mount:
