@@ -100,6 +100,8 @@ def _run(options: argparse.Namespace, work: Path) -> tuple[list[Result], list[Fi
         results += _run_tree(tree_rows, options, work)
     sizes = (100, 2_000) if options.quick else (100, 20_000, 100_000)
     wanted = tuple(size for size in sizes if _chosen(f"mount-{size}", options))
+    for size in wanted:
+        _bulk(work, size, fake=options.fake)
     results += mount_times(work, wanted, _mounter(options), options.rounds or 3)
     figures: list[Figure] = []
     if _chosen("commit", options) or _chosen("memory", options):
@@ -170,10 +172,18 @@ def _run_tree(rows: Sequence[Row], options: argparse.Namespace, work: Path) -> l
     return results
 
 
-def _run_large(options: argparse.Namespace, work: Path, size: int) -> tuple[list[Result], list[Figure]]:
+def _bulk(work: Path, size: int, *, fake: bool) -> Path:
+    """The bulk repository of this size, made and prepared for views once."""
     repository = work / f"bulk{size}"
     if not repository.exists():
         bulk_repository(repository, size)
+        if not fake:
+            ai_vcs("init", repository)
+    return repository
+
+
+def _run_large(options: argparse.Namespace, work: Path, size: int) -> tuple[list[Result], list[Figure]]:
+    repository = _bulk(work, size, fake=options.fake)
     results: list[Result] = []
     with _two_places(repository, fake=options.fake) as (native, view):
         figures = [] if options.fake or not _chosen("memory", options) else memory_figures(view)

@@ -14,7 +14,7 @@ from pathlib import Path
 from anvcs_tools.bench.costs import Cost, measure, memory, server_cpu
 from anvcs_tools.bench.reading import shell
 from anvcs_tools.bench.rows import Place, Result, Served
-from anvcs_tools.bench.samples import bulk_name, bulk_repository, git
+from anvcs_tools.bench.samples import bulk_name, git
 from anvcs_tools.bench.views import commit
 
 Mounter = Callable[[Path, Path], Served]
@@ -40,13 +40,11 @@ class Figure:
 
 
 def mount_times(work: Path, sizes: tuple[int, ...], mount: Mounter, rounds: int) -> list[Result]:
-    """Mount ready, against ``git worktree add``, at each size; the work between is undone."""
+    """Mount ready, against ``git worktree add``, for the bulk repository of each size in *work*."""
     return [_mount_time(work / f"bulk{size}", size, mount, rounds) for size in sizes]
 
 
 def _mount_time(repository: Path, size: int, mount: Mounter, rounds: int) -> Result:
-    if not repository.exists():
-        bulk_repository(repository, size)
     native, views, indexed = [], [], []
     for number in range(rounds):
         native.append(_worktree_add(repository, number))
