@@ -205,7 +205,7 @@ def test_rm_rf(shared_twins, work):
     script(
         shared_twins,
         work,
-        "rm -rf deep notes.txt; mkdir deep; rm -r build || true; cp -a . /tmp/.nothing 2>/dev/null || true; rm -rf /tmp/.nothing",
+        "rm -rf deep notes.txt; mkdir deep; cp -a . ../doomed-$$ && rm -rf ../doomed-$$",
     )
     shared_twins.same(lambda top: run("rm", "-rf", work, cwd=top).must().code)
     shared_twins.compare("work")
