@@ -7,7 +7,17 @@ from typing import TypeVar
 
 import pyfuse3
 import trio
-from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FlagT, FUSEError, InodeT, ModeT, ReaddirToken, RequestContext
+from pyfuse3 import (
+    EntryAttributes,
+    FileHandleT,
+    FileInfo,
+    FlagT,
+    FUSEError,
+    InodeT,
+    ModeT,
+    ReaddirToken,
+    RequestContext,
+)
 
 from anvcs.errors import AnvcsError
 from anvcsfs.control_nodes import ControlFile
@@ -148,7 +158,9 @@ class Adapter(pyfuse3.Operations):
         """MKDIR."""
         return await self._answer(await self._call(lambda: self._table.mkdir(parent_inode, name, mode, ctx)))
 
-    async def mknod(self, parent_inode: InodeT, name: bytes, mode: ModeT, rdev: int, ctx: RequestContext) -> EntryAttributes:
+    async def mknod(
+        self, parent_inode: InodeT, name: bytes, mode: ModeT, rdev: int, ctx: RequestContext
+    ) -> EntryAttributes:
         """MKNOD."""
         return await self._answer(await self._call(lambda: self._table.mknod(parent_inode, name, mode, rdev, ctx)))
 
@@ -156,7 +168,9 @@ class Adapter(pyfuse3.Operations):
         """SYMLINK."""
         return await self._answer(await self._call(lambda: self._table.symlink(parent_inode, name, target, ctx)))
 
-    async def link(self, inode: InodeT, new_parent_inode: InodeT, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
+    async def link(
+        self, inode: InodeT, new_parent_inode: InodeT, new_name: bytes, ctx: RequestContext
+    ) -> EntryAttributes:
         """LINK."""
         return await self._answer(await self._call(lambda: self._table.link(inode, new_parent_inode, new_name)))
 
@@ -173,7 +187,13 @@ class Adapter(pyfuse3.Operations):
         await self._call(lambda: self._table.rmdir(parent_inode, name))
 
     async def rename(
-        self, parent_inode_old: InodeT, name_old: bytes, parent_inode_new: InodeT, name_new: bytes, flags: FlagT, ctx: RequestContext
+        self,
+        parent_inode_old: InodeT,
+        name_old: bytes,
+        parent_inode_new: InodeT,
+        name_new: bytes,
+        flags: FlagT,
+        ctx: RequestContext,
     ) -> None:
         """RENAME2."""
         await self._call(lambda: self._table.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags, ctx))
@@ -185,7 +205,12 @@ class Adapter(pyfuse3.Operations):
         return await self._call(lambda: self._reply(self._table.getattr(inode)))
 
     async def setattr(
-        self, inode: InodeT, attr: EntryAttributes, fields: pyfuse3.SetattrFields, fh: FileHandleT | None, ctx: RequestContext
+        self,
+        inode: InodeT,
+        attr: EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: FileHandleT | None,
+        ctx: RequestContext,
     ) -> EntryAttributes:
         """SETATTR."""
         change = AttributeChange(
@@ -332,4 +357,3 @@ def fuse_options(*, name: str, allow_other: bool, default_permissions: bool, rea
     if read_only:
         options.add("ro")
     return options
-

@@ -161,8 +161,10 @@ class _Builder:
         """The index of a view that has none yet, made by a child with the times the mount reports."""
         if base is None or (self._admin / "index").exists():
             return lambda: None
-        looked_at = {path: None for path in view.attributes.paths()}
-        looked_at.update((path, None) for entry in view.room.changed() if (path := entry.path or entry.base_path) is not None)
+        looked_at = dict.fromkeys(view.attributes.paths())
+        looked_at.update(
+            (path, None) for entry in view.room.changed() if (path := entry.path or entry.base_path) is not None
+        )
         job = indexing.Job(
             common_dir=self._spec.common_dir,
             admin_dir=self._admin,
@@ -183,4 +185,3 @@ def _finish(child: "subprocess.Popen[bytes]") -> None:
 def assemble(spec: ViewSpec, stack: ExitStack) -> Assembly:
     """Open everything that the view *spec* needs; *stack* closes it in reverse."""
     return _Builder(spec, stack).build()
-

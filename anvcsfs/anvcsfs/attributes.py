@@ -63,12 +63,17 @@ class AttributeStore:
         """Overrides of *path*."""
         if not self._any:
             return None
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM attributes WHERE directory = ? AND name = ?", split(path)).fetchone()
+        row = self._db.execute(
+            f"SELECT {_COLUMNS} FROM attributes WHERE directory = ? AND name = ?", split(path)
+        ).fetchone()
         return _attributes(row) if row else None
 
     def has_directory(self, path: bytes) -> bool:
         """Whether any name in the directory *path*, or it itself, has overrides."""
-        return self._any and self._db.execute("SELECT 1 FROM attributes WHERE directory = ? LIMIT 1", (path,)).fetchone() is not None
+        return (
+            self._any
+            and self._db.execute("SELECT 1 FROM attributes WHERE directory = ? LIMIT 1", (path,)).fetchone() is not None
+        )
 
     def update(self, path: bytes, **fields: object) -> None:
         """Change some fields of *path*'s overrides."""
@@ -90,7 +95,10 @@ class AttributeStore:
             return
         with self._transaction():
             self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(new))
-            self._db.execute("UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?", (*split(new), *split(old)))
+            self._db.execute(
+                "UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?",
+                (*split(new), *split(old)),
+            )
 
     def rename_tree(self, old: bytes, new: bytes) -> None:
         """Move the overrides of everything below the directory *old*, itself included."""
@@ -98,7 +106,10 @@ class AttributeStore:
             return
         with self._transaction():
             self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(new))
-            self._db.execute("UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?", (*split(new), *split(old)))
+            self._db.execute(
+                "UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?",
+                (*split(new), *split(old)),
+            )
             self._db.execute(
                 "UPDATE attributes SET directory = CAST(? || substr(directory, ?) AS BLOB)"
                 " WHERE directory = ? OR (directory > ? AND directory < ?)",
@@ -168,7 +179,9 @@ def join(directory: bytes, name: bytes) -> bytes:
 
 
 def _row(item: Attributes) -> tuple[object, ...]:
-    xattrs = None if item.xattrs is None else json.dumps({name.hex(): value.hex() for name, value in item.xattrs.items()})
+    xattrs = (
+        None if item.xattrs is None else json.dumps({name.hex(): value.hex() for name, value in item.xattrs.items()})
+    )
     return (item.mode, item.uid, item.gid, item.mtime_ns, item.atime_ns, item.ino, xattrs, item.link)
 
 
@@ -177,4 +190,6 @@ def _attributes(row: tuple[object, ...]) -> Attributes:
     decoded = None
     if isinstance(xattrs, str):
         decoded = {bytes.fromhex(name): bytes.fromhex(value) for name, value in json.loads(xattrs).items()}
-    return Attributes(mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns, atime_ns=atime_ns, ino=ino, xattrs=decoded, link=link)  # type: ignore[arg-type]
+    return Attributes(
+        mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns, atime_ns=atime_ns, ino=ino, xattrs=decoded, link=link
+    )  # type: ignore[arg-type]

@@ -39,6 +39,8 @@ class Births:
     def __init__(self, view: View, nodes: dict[int, Node]) -> None:
         self._view = view
         self._nodes = nodes
+        self._several: dict[int, File] = {}
+        """Pending files with several names, by their number on the real disk."""
 
     # Loading directories
 
@@ -81,7 +83,6 @@ class Births:
             for name, entry in overlay.entries.items():
                 if entry.mode != DIRECTORY or not is_directory(children.get(name)):
                     children[name] = entry
-                parent.mtime_ns = max(parent.mtime_ns, entry.mtime_ns)
         self._add_disk(parent, path, children)
         if parent.parent is None:
             for name in RESERVED:
@@ -211,17 +212,29 @@ class Births:
 
     def _shared_file(self, parent: Dir, name: bytes, git_mode: int, time_ns: int) -> File:
         path = join(parent.path, name)
+        known = self._linked(path) if parent.overrides else None
+        if known is not None:
+            known.links = [*(known.links or []), (parent, name)]
+            return known
         node = File(self._free_number(path), parent, name, Place.SHARED, permissions(git_mode))
         self._own(node, time_ns)
         if parent.overrides:
             self.override(node, path)
         return node
 
+    def _linked(self, path: bytes) -> File | None:
+        """The node that *path* is a further name of."""
+        kept = self._view.attributes.get(path)
+        if kept is None or kept.link is None:
+            return None
+        known = self._nodes.get(kept.ino or 0)
+        return known if isinstance(known, File) and known.group == kept.link else None
+
     def _from_disk(self, parent: Dir, name: bytes, *, pending: bool) -> Node:
         path = join(parent.path, name)
         found = os.lstat(self._view.real(path))
         if pending:
-            return File(self._free_number(path), parent, name, Place.PENDING, found.st_mode)
+            return self._pending_file(parent, name, path, found)
         ino = found.st_ino | LOCAL_INODE
         known = self._nodes.get(ino)
         if isinstance(known, File):  # a hard link: one inode, several names
@@ -232,6 +245,17 @@ class Births:
             node.children = {}
             return node
         return File(ino, parent, name, Place.LOCAL, found.st_mode)
+
+    def _pending_file(self, parent: Dir, name: bytes, path: bytes, found: os.stat_result) -> File:
+        """The node of a file to be published; its names, if it has several, are one node."""
+        known = self._several.get(found.st_ino) if found.st_nlink > 1 else None
+        if known is not None and known.place is Place.PENDING and self._nodes.get(known.ino) is known:
+            known.links = [*(known.links or []), (parent, name)]
+            return known
+        node = File(self._free_number(path), parent, name, Place.PENDING, found.st_mode)
+        if found.st_nlink > 1:
+            self._several[found.st_ino] = node
+        return node
 
     def override(self, node: Node, path: bytes) -> None:
         """Apply what the view remembers of *path*."""
@@ -247,6 +271,8 @@ class Births:
         node.atime_ns = node.mtime_ns if kept.atime_ns is None else kept.atime_ns
         if kept.ino is not None and kept.ino not in self._nodes:
             node.ino = kept.ino
+        if isinstance(node, File):
+            node.group = kept.link
 
     def _own(self, node: Node, time_ns: int) -> None:
         node.uid, node.gid = self._view.uid, self._view.gid

@@ -29,7 +29,11 @@ def _status(pid: int) -> dict[str, int]:
             lines = [line.split() for line in file]
     except (FileNotFoundError, ProcessLookupError):
         return {}
-    return {key[:-1]: int(value) for key, value, *_ in (line for line in lines if len(line) > 1) if key in ("Tgid:", "PPid:")}
+    return {
+        key[:-1]: int(value)
+        for key, value, *_ in (line for line in lines if len(line) > 1)
+        if key in ("Tgid:", "PPid:")
+    }
 
 
 def holds(pid: int, mountpoint: str, path: bytes) -> bool:

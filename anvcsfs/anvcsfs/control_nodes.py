@@ -17,7 +17,14 @@ class ControlFile(File):
     __slots__ = ("answer", "content", "request", "shown")
 
     def __init__(
-        self, ino: int, parent: Dir, name: bytes, content: Content, request: Request | None = None, *, mode: int | None = None
+        self,
+        ino: int,
+        parent: Dir,
+        name: bytes,
+        content: Content,
+        request: Request | None = None,
+        *,
+        mode: int | None = None,
     ) -> None:
         wanted = mode if mode is not None else 0o644 if request else 0o444
         super().__init__(ino, parent, name, Place.CONTROL, st.S_IFREG | wanted)
@@ -35,7 +42,12 @@ class ControlDir(Dir):
     __slots__ = ("find", "list")
 
     def __init__(
-        self, ino: int, parent: Dir, name: bytes, find: Callable[["ControlDir", bytes], Node | None], names: Callable[[], list[bytes]]
+        self,
+        ino: int,
+        parent: Dir,
+        name: bytes,
+        find: Callable[["ControlDir", bytes], Node | None],
+        names: Callable[[], list[bytes]],
     ) -> None:
         super().__init__(ino, parent, name, Place.CONTROL, st.S_IFDIR | 0o755)
         self.find = find

@@ -113,16 +113,28 @@ class DiskFiles:
         os.link(self.real(node), real, follow_symlinks=False)
         node.links = [*(node.links or []), (parent, name)]
         self._inodes.attach_link(parent, name, node)
+        if parent.place is not Place.LOCAL:
+            self._changed(parent)
         self._view.journal.add(path)
 
     def _born(self, parent: Dir, name: bytes, path: bytes, place: Place, found: os.stat_result) -> Node:
         if parent.place is not Place.LOCAL:
-            parent.mtime_ns = parent.ctime_ns = found.st_mtime_ns
-            parent.reply = None
-        source = Marker.PENDING if place is Place.PENDING else Marker.LOCAL_DIR if st.S_ISDIR(found.st_mode) else Marker.LOCAL
+            self._changed(parent)
+        source = (
+            Marker.PENDING
+            if place is Place.PENDING
+            else Marker.LOCAL_DIR
+            if st.S_ISDIR(found.st_mode)
+            else Marker.LOCAL
+        )
         node = self._inodes.born_on_disk(parent, name, source)
         self._view.journal.add(path)
         return node
+
+    def _changed(self, parent: Dir) -> None:
+        """The disk has changed the times of a shared directory's shadow: they are its own."""
+        parent.mtime_ns = parent.ctime_ns = os.stat(self.real(parent)).st_mtime_ns
+        parent.reply = None
 
     def _give_to(self, target: bytes | int, parent: Dir, caller: Caller) -> None:
         """Make the caller the owner (and the group the directory's, where that is set-gid)."""
@@ -195,8 +207,7 @@ class DiskFiles:
     def gone(self, parent: Dir, name: bytes, node: File, path: bytes) -> None:
         """*name* is gone from the disk: forget it in memory too."""
         if parent.place is not Place.LOCAL:
-            parent.mtime_ns = parent.ctime_ns = time.time_ns()
-            parent.reply = None
+            self._changed(parent)
         self._view.journal.add(path)
         if name in RULE_FILES and parent.place is not Place.LOCAL:
             self._view.rule_changed(path, None)
@@ -209,7 +220,7 @@ class DiskFiles:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         os.rmdir(self._view.real(path))
         if parent.place is not Place.LOCAL:
-            parent.mtime_ns = parent.ctime_ns = time.time_ns()
+            self._changed(parent)
         node.removed = True
         self._inodes.detach(parent, name)
         self._view.journal.add(path)

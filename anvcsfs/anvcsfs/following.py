@@ -6,6 +6,7 @@ work tree is already what Git wants and stays; otherwise unchanged files follow.
 """
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from anvcs.committing import CommitResult, Committer
 from anvcs.git import admin, indexing
+from anvcs.git.program import Git
+from anvcs.git.trees import EMPTY_TREE
 from anvcs.model.ids import Oid
 from anvcs.model.request import CommitRequest
 from anvcs.rooms.room import Room
@@ -85,6 +88,9 @@ class Follower:
         self._stat_job = stat_job
         self.index = IndexJobs()
         self.committing = False
+        self._index_base = view.folder / "index-base"
+        self._index_stamp = 0
+        self._forced: tuple[int, list[bytes]] | None = None
         self._wip_seq = view.room.seq
 
     # Following refs
@@ -103,7 +109,17 @@ class Follower:
         if (stream, detached) != (view.stream, view.detached):
             self._switch(stream, target, detached=detached)
         elif target is not None and target != view.room.base:
-            self._move(target, keep=self._moved_here(target))
+            self._follow_to(target)
+
+    def _follow_to(self, target: Oid) -> None:
+        """The stream's ref is elsewhere: Git moved it in this view, or somebody else did anywhere."""
+        before = self._view.room.base
+        here = self._moved_here(target)
+        self._move(target, keep=here)
+        if here:
+            self._note_index(target)  # Git has brought its index along
+        else:
+            self._update_index(before, target, [], keep_staged=True)
 
     def _moved_here(self, target: Oid) -> bool:
         """Whether Git in this view brought the branch to *target*."""
@@ -119,15 +135,39 @@ class Follower:
         self._refresher.apply(moved.paths)
         self._refresher.remember_times(times)
         log.info("base moved to %s (%s)", target.hex(), "work tree kept" if keep else "followed")
-        if not keep:
-            self._update_index(before, target, [], keep_staged=True)
 
     def _publish_tracked(self, target: Oid) -> None:
-        """New files that *target* has are no news any more: the room must know them before it compares."""
-        tree = self._view.git.tree_of(target)
-        for path in self._view.pending:
-            if self._view.git.find(tree, path) is not None:
+        """Files on the disk that *target* has are shared now: the room must know them before it compares."""
+        view = self._view
+        base = view.room.base
+        before = None if base is None else view.git.tree_of(base)
+        for change in view.git.diff(before, view.git.tree_of(target)):
+            if change.new is not None and change.old is None and view.is_on_disk(change.path):
+                self._publisher.publish(change.path, force=True)
+
+    def adopt_forced(self) -> None:
+        """Ignored files that ``git add -f`` has put into the index become shared: a commit wants them.
+
+        Raises:
+            Later: Git has written the index since, and is asked in a thread.
+        """
+        index = self._admin / "index"
+        stamp = os.stat(index).st_mtime_ns if index.exists() else 0
+        if stamp == self._index_stamp:
+            return
+        if self._forced is None or self._forced[0] != stamp:
+            raise Later(lambda: self._ask_forced(stamp))
+        self._index_stamp = stamp
+        for path in self._forced[1]:
+            if self._view.is_on_disk(path):
                 self._publisher.publish(path, force=True)
+
+    def _ask_forced(self, stamp: int) -> None:
+        base = self._view.room.base
+        against = EMPTY_TREE if base is None else base
+        git = Git(self._admin)
+        done = git.run("diff-index", "--cached", "--name-only", "--diff-filter=A", "--no-renames", "-z", against.hex())
+        self._forced = stamp, [path for path in done.out.split(b"\0") if path]
 
     def committed(self, result: CommitResult) -> None:
         """A commit of ours is on the stream: what it took is no longer a change."""
@@ -147,8 +187,12 @@ class Follower:
         view.room, view.stream, view.detached = new, stream, detached
         old.close()
         self._wip_seq = new.seq
+        if target is not None:
+            self._note_index(target)
         self._refresher.apply(shown)
-        log.info("the view now shows %s", f"the commit {target.hex()}" if detached and target else f"the stream {stream}")
+        log.info(
+            "the view now shows %s", f"the commit {target.hex()}" if detached and target else f"the stream {stream}"
+        )
 
     # The index
 
@@ -159,13 +203,27 @@ class Follower:
 
         def update() -> None:
             indexing.update_after_commit(self._admin, old, new, stats, owner, keep_staged=keep_staged)
+            self._note_index(new)
 
         self.index.add(update)
+
+    def _note_index(self, commit: Oid) -> None:
+        """Remember which commit the index was last brought to: after a crash it may be behind."""
+        part = self._index_base.with_suffix(".part")
+        part.write_text(commit.hex())
+        part.rename(self._index_base)
 
     def build_index(self) -> None:
         """Make the index of a new view, or find that it is there."""
         base = self._view.room.base
-        self.index.add(self._stat_job(base))
+        if base is None:
+            return
+        noted = Oid(bytes.fromhex(self._index_base.read_text())) if self._index_base.exists() else None
+        if noted is None or not (self._admin / "index").exists():
+            self.index.add(self._stat_job(base))
+            self.index.add(lambda: self._note_index(base))
+        elif noted != base:
+            self._update_index(noted, base, [], keep_staged=True)
 
     def wait_ready(self) -> None:
         """Called when Git opens the view's ``.git``: refs followed, index right.

@@ -86,7 +86,11 @@ class Inodes:
         if isinstance(parent, ControlDir):
             return parent.list()
         if parent.place is Place.LOCAL:
-            return [name for name in os.listdir(self.view.real(parent.path)) if name not in RESERVED or parent.parent is not None]
+            return [
+                name
+                for name in os.listdir(self.view.real(parent.path))
+                if name not in RESERVED or parent.parent is not None
+            ]
         names = list(self.children(parent))
         if parent.parent is None:
             names.extend(self.fixed)

@@ -50,9 +50,12 @@ class Links:
         else:
             view.room.write(path, self._files.content(node), mode=git_mode(node), mtime_ns=node.mtime_ns)
         group = self._group(node)
-        for home, other in [*self._files.names(node), (parent, name)]:
-            view.attributes.update(join(home.path, other), link=group, ino=node.ino)
-            home.overrides = True
+        for each in {*self._files.names(node), path}:
+            view.attributes.update(each, link=group, ino=node.ino)
+        node.group = group
+        parent.overrides = True
+        if node.parent is not None:
+            node.parent.overrides = True
         node.links = [*(node.links or []), (parent, name)]
         self._inodes.attach_link(parent, name, node)
         node.ctime_ns = time.time_ns()
@@ -60,5 +63,4 @@ class Links:
         view.journal.add(path)
 
     def _group(self, node: File) -> bytes:
-        kept = self._view.attributes.get(node.path)
-        return kept.link if kept is not None and kept.link is not None else os.urandom(8)
+        return node.group if node.group is not None else os.urandom(8)

@@ -8,7 +8,6 @@ by inode, never by path, so handles and inode numbers survive renames.
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from anvcs.model.room import Entry
 from anvcs.model.tree import TreeEntry
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ class Dir(Node):
 class File(Node):
     """A regular file, symlink or special file."""
 
-    __slots__ = ("data", "links", "rdev", "seen", "size", "unlinked", "work", "writers")
+    __slots__ = ("data", "group", "links", "rdev", "seen", "size", "unlinked", "work", "writers")
 
     def __init__(self, ino: int, parent: Dir | None, name: bytes, place: Place, mode: int) -> None:
         super().__init__(ino, parent, name, place, mode)
@@ -139,6 +138,8 @@ class File(Node):
         self.writers = 0
         """Handles open for writing."""
         self.links: list[tuple[Dir, bytes]] | None = None
-        """Further names of a hard link."""
+        """Further names of a hard link that are in memory."""
+        self.group: bytes | None = None
+        """Under which id the attribute store lists all names of a shared hard link."""
         self.seen: dict[int, int] | None = None
         """Process → version it last opened, for a save's base."""

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 from anvcs.errors import AnvcsError
-from anvcs.model.ids import Seq
+from anvcs.model.ids import Seq, inode_number
 from anvcs.model.room import Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR
-from anvcsfs.attributes import join
+from anvcsfs.attributes import Attributes, join
+from anvcsfs.births import permissions
 from anvcsfs.handles import Handles
 from anvcsfs.inodes import Inodes
 from anvcsfs.later import Later
@@ -31,6 +32,7 @@ class Publisher:
         self._handles = handles
         self._files = files
         self._hashed: dict[bytes, tuple[int, int, bytes, int]] = {}
+        self._groups: dict[int, tuple[bytes, int]] = {}
         self.held: dict[bytes, int] = {}
         """Files too large to share before they are committed: path → bytes."""
 
@@ -76,24 +78,45 @@ class Publisher:
         parent = self._inodes.find_loaded(path.rpartition(b"/")[0])
         name = path.rpartition(b"/")[2]
         node = self._inodes.child(parent, name) if isinstance(parent, Dir) else None
+        file = node if isinstance(node, File) else None
+        self._remember(path, path, found, file)
+        self._to_room(path, found)
+        self._leave_disk(path)
+        if file is not None:
+            assert isinstance(parent, Dir)  # a node has one
+            self.become_shared(file, parent, name, found)
+        elif isinstance(parent, Dir) and parent.children is not None:
+            parent.children[name] = self._inodes.source_of(parent, name)
+
+    def _to_room(self, path: bytes, found: os.stat_result) -> None:
+        view = self._view
         if st.S_ISLNK(found.st_mode):
             view.room.create_link(path, os.readlink(view.real(path)), found.st_mtime_ns)
         else:
             self._write(path, path, found)
+        if view.room.entry(path) is None:  # equal to the base again: the room keeps no time
+            view.attributes.update(path, mtime_ns=found.st_mtime_ns)
+
+    def _leave_disk(self, path: bytes) -> None:
+        """Remove the file whose content the room now has; for the directory nothing changes by that."""
+        view = self._view
+        directory = os.path.dirname(view.real(path))
+        before = os.stat(directory)
         os.unlink(view.real(path))
+        os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
         view.pending.remove(path)
         self.held.pop(path, None)
-        if isinstance(node, File):
-            assert isinstance(parent, Dir)  # a node has one
-            self.become_shared(node, parent, name)
-            node.source = self._inodes.source_of(parent, name)
-            self.remember(node, path)
-        elif isinstance(parent, Dir) and parent.children is not None:
-            parent.children[name] = self._inodes.source_of(parent, name)
 
-    def write_to_room(self, node: File, source: bytes, dest: bytes, *, base: int | None) -> None:
-        """The content of the disk file *source* becomes the next version of *dest*."""
+    def save_as(self, node: File, source: bytes, dest: bytes, *, base: int | None) -> os.stat_result:
+        """The disk file *source* becomes the next version of *dest*; what ``stat`` said of it."""
         found = os.lstat(self._view.real(source))
+        self._remember(source, dest, found, node)
+        self._save(source, dest, found, base)
+        if self._view.room.entry(dest) is None:  # equal to the base again: the room keeps no time
+            self._view.attributes.update(dest, mtime_ns=found.st_mtime_ns)
+        return found
+
+    def _save(self, source: bytes, dest: bytes, found: os.stat_result, base: int | None) -> None:
         if st.S_ISLNK(found.st_mode):
             if self._view.room.entry(dest) is not None or not self._view.room.hides(dest):
                 self._view.room.remove(dest)
@@ -122,40 +145,62 @@ class Publisher:
         digest, size = self._view.room.put_file(Path(os.fsdecode(self._view.real(source))), move=False)
         self._hashed[source] = (*key, digest, size)
 
-    def become_shared(self, node: File, parent: Dir, name: bytes) -> None:
-        """Node, handles and attributes change sides; the inode number stays."""
-        found = None
+    def become_shared(self, node: File, parent: Dir, name: bytes, found: os.stat_result) -> None:
+        """Node and handles change sides; inode number, owner and modes stay."""
         for handle in self._handles.of(node):
-            if handle.fd >= 0:
-                found = os.fstat(handle.fd)
-                handle.close_fd()
+            handle.close_fd()
         node.place = Place.SHARED
         node.source = self._inodes.source_of(parent, name)
         node.size = -1
         node.reply = None
-        node.links = None
-        if found is not None:
-            node.uid, node.gid, node.mode = found.st_uid, found.st_gid, found.st_mode
-        if isinstance(node.source, Entry):
-            node.mtime_ns = node.source.mtime_ns
+        node.uid, node.gid, node.mode = found.st_uid, found.st_gid, found.st_mode
+        node.mtime_ns = node.atime_ns = found.st_mtime_ns
+        node.ctime_ns = found.st_ctime_ns
+        kept = self._view.attributes.get(join(parent.path, name))
+        node.group = None if kept is None else kept.link
+        if node.group is None:
+            node.links = None
 
-    def remember(self, node: File, path: bytes) -> None:
-        """Keep what the room doesn't record of a file that has just become shared."""
+    def _remember(self, source: bytes, path: bytes, found: os.stat_result, node: File | None) -> None:
+        """Keep of the disk file *source* what the room won't record of *path*.
+
+        Before the room has the file, so that no crash comes between.
+        """
         view = self._view
-        fields: dict[str, object] = {}
-        usual = self._files.default_permissions(node)
-        fields["mode"] = None if node.mode & 0o7777 == usual else node.mode & 0o7777
-        fields["uid"] = None if node.uid == view.uid else node.uid
-        fields["gid"] = None if node.gid == view.gid else node.gid
-        shown = node.source.mtime_ns if isinstance(node.source, Entry) else view.epoch_ns
-        fields["mtime_ns"] = None if shown == node.mtime_ns else node.mtime_ns
-        known = view.attributes.get(path)
-        fields.update(link=None, xattrs=None)  # those of the file that had this name before
-        if known is not None or any(value is not None for value in fields.values()) or view.has_other_number(path, node.ino):
-            fields["ino"] = node.ino
-            view.attributes.update(path, **fields)
-            if node.parent is not None:
-                node.parent.overrides = True
+        kind = EXECUTABLE if found.st_mode & 0o100 else REGULAR
+        usual = found.st_mode & 0o7777 in (permissions(kind) & 0o7777, 0o777 if st.S_ISLNK(found.st_mode) else -1)
+        ino = None if node is None or not view.has_other_number(path, node.ino) else node.ino
+        link = self._group_of(path, node, found)
+        fresh = Attributes(
+            mode=None if usual else found.st_mode & 0o7777,
+            uid=None if found.st_uid == view.uid else found.st_uid,
+            gid=None if found.st_gid == view.gid else found.st_gid,
+            ino=ino if link is None else link[1],
+            xattrs=self._xattrs(source),
+            link=None if link is None else link[0],
+        )
+        if fresh != (view.attributes.get(path) or Attributes()):
+            view.attributes.update_many({path: fresh})
+            parent = self._inodes.find_loaded(path.rpartition(b"/")[0])
+            if isinstance(parent, Dir):
+                parent.overrides = True
+
+    def _group_of(self, path: bytes, node: File | None, found: os.stat_result) -> tuple[bytes, int] | None:
+        """Link group and common inode number of a file with several names on the disk.
+
+        Each name is published by itself, so the later ones find the group by the number on the real disk.
+        """
+        known = self._groups.get(found.st_ino)
+        if found.st_nlink > 1 and known is None:
+            known = self._groups[found.st_ino] = os.urandom(8), inode_number(path) if node is None else node.ino
+        elif found.st_nlink == 1:
+            self._groups.pop(found.st_ino, None)
+        return known
+
+    def _xattrs(self, path: bytes) -> dict[bytes, bytes] | None:
+        real = self._view.real(path)
+        names = os.listxattr(real, follow_symlinks=False)
+        return {os.fsencode(name): os.getxattr(real, name, follow_symlinks=False) for name in names} or None
 
     def adopt_tree(self, top: bytes) -> None:
         """Everything on the disk below *top* that Git doesn't ignore becomes pending."""
@@ -192,4 +237,3 @@ class Publisher:
             return False
         with open(real, "rb") as file:
             return file.read() == self._view.room.read(entry)
-

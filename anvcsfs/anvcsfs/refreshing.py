@@ -82,8 +82,11 @@ class Refresher:
             if item.place is Place.SHARED:
                 self._renew(item, source, shown_anew=join(path, name) in changed)
             after[name] = item
-        for name in after.keys() ^ before.keys():
+        differing = after.keys() ^ before.keys()
+        for name in differing:
             self._view.notifier.entry(node.ino, name)
+        if differing:
+            self._view.directory_changed(node)
         node.children = after
         node.live = sum(isinstance(item, Node) for item in after.values())
         node.nlink = 2 + sum(map(is_directory, after.values()))
@@ -142,12 +145,9 @@ class Refresher:
             if view.room.entry(path) is None and not view.room.hides(path):
                 old = view.attributes.get(path) or Attributes()
                 kept[path] = old if old.mtime_ns is not None else replace(old, mtime_ns=mtime_ns)
-        for directory in {path.rpartition(b"/")[0] for path in entries}:
+        for directory in {path.rpartition(b"/")[0] for path in kept}:
             node = self._inodes.find_loaded(directory)
             if isinstance(node, Dir):
                 node.overrides = True
-                if node.place is Place.SHARED and directory:
-                    old = view.attributes.get(directory) or Attributes()
-                    kept[directory] = replace(old, mtime_ns=node.mtime_ns)
         if kept:
             view.attributes.update_many(kept)

@@ -85,7 +85,9 @@ class Renames:
 
     # Files
 
-    def _rename_file(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: Node | None, pid: int) -> None:
+    def _rename_file(
+        self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: Node | None, pid: int
+    ) -> None:
         assert target is None or isinstance(target, File)  # _check_replace saw to it
         shared_target = target is not None and target.place is Place.SHARED
         if node.on_disk:
@@ -99,7 +101,9 @@ class Renames:
         else:
             self._move_in_room(old_dir, old, node, new_dir, new, target)
 
-    def _move_on_disk(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None) -> None:
+    def _move_on_disk(
+        self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
+    ) -> None:
         """Disk to disk; the class follows the new name."""
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
@@ -119,19 +123,22 @@ class Renames:
         node.source = Marker.PENDING if place is Place.PENDING else Marker.LOCAL
         self._relink(old_dir, old, node, new_dir, new)
 
-    def _save_over(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File, pid: int) -> None:
+    def _save_over(
+        self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File, pid: int
+    ) -> None:
         """A temporary renamed over a shared file: that file's next version."""
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
-        self._publisher.write_to_room(node, source, dest, base=self._files.base_for(target, pid))
+        found = self._publisher.save_as(node, source, dest, base=self._files.base_for(target, pid))
         os.unlink(self._view.real(source))
         self._view.pending.remove(source)
         self._files.keep_content(target)
         self._inodes.drop_name(new_dir, new, target)
-        self._publisher.become_shared(node, new_dir, new)
         self._relink(old_dir, old, node, new_dir, new)
-        self._publisher.remember(node, dest)
+        self._publisher.become_shared(node, new_dir, new, found)
 
-    def _move_in_room(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None) -> None:
+    def _move_in_room(
+        self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
+    ) -> None:
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._files.save(node, None)
@@ -157,7 +164,9 @@ class Renames:
         if node.parent is not None:
             node.parent.overrides = True
 
-    def _make_private(self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None) -> None:
+    def _make_private(
+        self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
+    ) -> None:
         """A shared file renamed to an ignored name: the copy first, then the deletion."""
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._files.save(node, None)

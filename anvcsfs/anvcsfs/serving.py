@@ -119,7 +119,9 @@ def install(gate: Gate) -> None:
     """Make pyfuse3 wait for requests through *gate*."""
     lowlevel = SimpleNamespace(**{name: getattr(trio.lowlevel, name) for name in dir(trio.lowlevel)})
     lowlevel.wait_readable = gate.wait_readable
-    shim = SimpleNamespace(**{name: getattr(trio, name) for name in trio.__all__} if hasattr(trio, "__all__") else vars(trio))
+    shim = SimpleNamespace(
+        **{name: getattr(trio, name) for name in trio.__all__} if hasattr(trio, "__all__") else vars(trio)
+    )
     shim.lowlevel = lowlevel
     shim.Lock = lambda: _Lock(gate)
     pyfuse3.trio = shim  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import time
 from anvcs.model.tree import EXECUTABLE, REGULAR
 from anvcsfs.disk import DiskFiles
 from anvcsfs.handles import Caller
-from anvcsfs.nodes import File, Node
+from anvcsfs.nodes import Dir, File, Node
 from anvcsfs.shared import SharedFiles, git_mode
 from anvcsfs.status import AttributeChange
 from anvcsfs.view import View
@@ -55,6 +55,8 @@ class Setting:
         if change.atime_ns is not None:
             node.atime_ns = fields["atime_ns"] = change.atime_ns  # type: ignore[assignment]
         if change.mtime_ns is not None:
+            if isinstance(node, Dir):
+                self._view.set_directory_time(node, change.mtime_ns)
             node.mtime_ns = fields["mtime_ns"] = change.mtime_ns  # type: ignore[assignment]
         if fields or change.mode is not None:
             node.ctime_ns = time.time_ns()

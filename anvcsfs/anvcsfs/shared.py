@@ -9,11 +9,11 @@ from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
 from anvcsfs.births import permissions
+from anvcsfs.callers import family
 from anvcsfs.handles import FileHandle
 from anvcsfs.inodes import Inodes
 from anvcsfs.later import Later
-from anvcsfs.callers import family
-from anvcsfs.nodes import Dir, File, HistorySource
+from anvcsfs.nodes import File, HistorySource
 from anvcsfs.view import BIG_BYTES, RULE_FILES, View
 from anvcsfs.working import Working
 
@@ -212,8 +212,9 @@ class SharedFiles:
         if not node.unlinked:
             before = self.version(node)
             base = None if work.base is None or work.base == before else Seq(work.base)
-            for parent, name in self.names(node):
-                self._save_as(node, work, parent, name, base)
+            whole = None if work.in_memory or work.size <= self._view.limits.text_bytes else self._digest(work)
+            for path in self.names(node):
+                self._save_as(node, work, path, base, whole)
             self._after_save(node)
             self._show_merged(node, base)
             if handle is not None:
@@ -223,22 +224,21 @@ class SharedFiles:
         if node.writers == 0 or (node.writers == 1 and handle is not None and handle.writable):
             self._settle(node)
 
-    def names(self, node: File) -> list[tuple[Dir, bytes]]:
-        """Every name of *node*."""
-        assert node.parent is not None  # only the top has none, and it is a directory
-        return [(node.parent, node.name), *(node.links or [])]
+    def names(self, node: File) -> list[bytes]:
+        """Every path of *node*."""
+        return [node.path] if node.group is None else self._view.attributes.paths_of_link(node.group)
 
-    def _save_as(self, node: File, work: Working, parent: Dir, name: bytes, base: Seq | None) -> None:
+    def _save_as(
+        self, node: File, work: Working, path: bytes, base: Seq | None, whole: tuple[bytes, int] | None
+    ) -> None:
         view = self._view
-        path = parent.path + b"/" + name if parent.path else name
         mode = git_mode(node)
-        if work.in_memory or work.size <= view.limits.text_bytes:
+        if whole is None:
             view.room.write(path, work.content(), base=base, mode=mode, mtime_ns=node.mtime_ns)
         else:
-            digest, size = self._digest(work)
-            view.room.write_object(path, digest, size, mode=mode, mtime_ns=node.mtime_ns)
+            view.room.write_object(path, *whole, mode=mode, mtime_ns=node.mtime_ns)
         view.journal.add(path)
-        if name in RULE_FILES:
+        if path.rpartition(b"/")[2] in RULE_FILES:
             view.rule_changed(path, work.content())
 
     def _digest(self, work: Working) -> tuple[bytes, int]:
@@ -308,7 +308,7 @@ class SharedFiles:
 
     def keep_content(self, node: File) -> None:
         """*node* loses a name; if it is the last while open, its bytes must outlive the room's entry."""
-        if node.links:
+        if self.link_count(node) > 1:
             return
         node.unlinked = True
         if node.opens and node.work is None and node.data is None:
@@ -316,11 +316,14 @@ class SharedFiles:
             if isinstance(source, Entry) and source.content in (Content.TEXT, Content.INLINE):
                 node.data = self.content(node)
 
+    def link_count(self, node: File) -> int:
+        """How many names a shared file has."""
+        return len(self.names(node)) if node.group is not None else 1
+
     def set_executable(self, node: File) -> None:
         """Record the executable bit of *node* in the room."""
         view = self._view
-        for parent, name in self.names(node):
-            path = parent.path + b"/" + name if parent.path else name
+        for path in self.names(node):
             view.room.set_mode(path, git_mode(node))
             view.journal.add(path)
         assert node.parent is not None

@@ -24,8 +24,7 @@ class SharedTree:
 
     def touch_directory(self, parent: Dir) -> None:
         """A name in *parent* changed: so did its times."""
-        parent.mtime_ns = parent.ctime_ns = time.time_ns()
-        parent.reply = None
+        self._view.directory_changed(parent)
 
     def mkdir(self, parent: Dir, name: bytes, mode: int) -> Dir:
         """A new shared directory; it is recorded although Git won't commit it while empty."""

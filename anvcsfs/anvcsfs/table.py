@@ -6,15 +6,13 @@ an ``AnvcsError``, or raises `Later` before it has changed anything.
 
 import errno
 import os
-
-
 from collections.abc import Callable, Iterator
 
+from anvcs.committing import Committer
 from anvcsfs.attributes import join
 from anvcsfs.control.control import Control
 from anvcsfs.control_nodes import ControlFile, ControlHandle
 from anvcsfs.disk import DiskFiles
-from anvcs.committing import Committer
 from anvcsfs.extended import ExtendedAttributes
 from anvcsfs.following import Follower
 from anvcsfs.handles import Caller, DirHandle, FileHandle, Handles
@@ -215,9 +213,19 @@ class Table:
         else:
             assert isinstance(node, File)  # a node is one or the other
             size, rdev = self.files.size(node), node.rdev
-            nlink = 0 if node.unlinked else 1 + len(node.links or ())
+            nlink = 0 if node.unlinked else self.files.link_count(node)
         return Status(
-            node.ino, node.mode, nlink, node.uid, node.gid, rdev, size, node.atime_ns, node.mtime_ns, node.ctime_ns, FOREVER_S
+            node.ino,
+            node.mode,
+            nlink,
+            node.uid,
+            node.gid,
+            rdev,
+            size,
+            node.atime_ns,
+            node.mtime_ns,
+            node.ctime_ns,
+            FOREVER_S,
         )
 
     def _disk_status(self, node: Node, handle: FileHandle | None) -> Status:
@@ -248,7 +256,11 @@ class Table:
         """``chmod``, ``chown``, ``truncate``, ``utimensat``."""
         node = self.inodes.get(ino)
         if isinstance(node, ControlFile):
-            if change.mode not in (None, node.mode) or change.uid not in (None, node.uid) or change.gid not in (None, node.gid):
+            if (
+                change.mode not in (None, node.mode)
+                or change.uid not in (None, node.uid)
+                or change.gid not in (None, node.gid)
+            ):
                 raise fail(errno.EPERM)
             return node  # tools truncate and touch what they write to: nothing to do
         self._changeable(node)
@@ -449,5 +461,3 @@ def _pwrite(fd: int, data: bytes, offset: int) -> int:
     while done < len(data):
         done += os.pwrite(fd, data[done:], offset + done)
     return done
-
-

@@ -1,6 +1,7 @@
 """Everything one mounted view stands on, wired together; no request handling here."""
 
 import os
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from anvcsfs.attributes import AttributeStore, join
 from anvcsfs.deep import DEEP_BYTES, DeepNames
 from anvcsfs.journal import Journal
 from anvcsfs.later import Later
+from anvcsfs.nodes import Dir
 from anvcsfs.notifier import Notifier
 from anvcsfs.pending import Pending
 
@@ -108,6 +110,7 @@ class View:
         self.limits = limits
         self.read_only = read_only
         self.local = os.fsencode(folder / "local")
+        os.makedirs(self.local, exist_ok=True)
         self._deep = DeepNames(self.real)
         self.scratch = folder / "work"
         self.attributes = AttributeStore(folder / "view.sqlite")
@@ -134,6 +137,27 @@ class View:
         if len(path) > DEEP_BYTES:
             return self._deep.name(path)
         return self.local + b"/" + path if path else self.local
+
+    def directory_changed(self, node: Dir) -> None:
+        """A name in the shared directory *node* changed: so did its times, durably.
+
+        The directory's shadow on the real disk keeps them where there is one.
+        """
+        now = time.time_ns()
+        self.set_directory_time(node, now)
+        node.ctime_ns = now
+        node.reply = None
+
+    def set_directory_time(self, node: Dir, mtime_ns: int) -> None:
+        """Give a shared directory the modification time *mtime_ns*."""
+        node.mtime_ns = mtime_ns
+        path = node.path
+        try:
+            os.utime(self.real(path), ns=(mtime_ns, mtime_ns))
+        except FileNotFoundError:
+            self.attributes.update(path, mtime_ns=mtime_ns)
+            if node.parent is not None:
+                node.parent.overrides = True
 
     def is_on_disk(self, path: bytes) -> bool:
         """Whether the real disk has something at *path*."""

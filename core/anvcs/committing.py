@@ -189,7 +189,9 @@ class Committer:
         """
         request = plan.request
         before, tree, leaves = self.tree(plan)
-        if tree == before and not request.allow_empty or (plan.base is None and not leaves and not request.allow_empty):
+        if (tree == before and not request.allow_empty) or (
+            plan.base is None and not leaves and not request.allow_empty
+        ):
             raise NothingToCommit(" in these paths" if request.paths else "")
         config = Configuration(self._admin_dir, self._git.common_dir)
         author, committer = commits.identity(config, plan.agent or None)
@@ -297,7 +299,11 @@ class Committer:
             if known is not None:
                 self._refs.delete(name, known)
             return
-        if known is not None and self._git.tree_of(known) == tree and self._git.commit_info(known).parents == (plan.base,):
+        if (
+            known is not None
+            and self._git.tree_of(known) == tree
+            and self._git.commit_info(known).parents == (plan.base,)
+        ):
             return
         author = commits.agent_signature(plan.agent or "anvcs")
         commit = commits.create_commit(

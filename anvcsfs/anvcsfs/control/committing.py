@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from anvcs.commit_policy import check_policy
 from anvcs.committing import CommitResult, Plan, StreamBusy, StreamMoved
-from anvcs.offline import commit_answer
 from anvcs.model.request import CommitRequest, parse_commit_request
-from anvcsfs.control_nodes import ControlHandle
+from anvcs.offline import commit_answer
 from anvcsfs.control.reports import Reports, document
+from anvcsfs.control_nodes import ControlHandle
 from anvcsfs.later import Later
 
 if TYPE_CHECKING:
@@ -76,11 +76,14 @@ class CommitRequests:
 
     def _start(self, state: _Progress) -> None:
         table = self._table
+        table.follower.adopt_forced()
         table.save_open_files()
         table.publisher.publish_all()
         table.follower.follow()
         state.attempts += 1
-        state.plan = table.committer.prepare(table.view.room, state.request, stream=table.view.stream, detached=table.view.detached)
+        state.plan = table.committer.prepare(
+            table.view.room, state.request, stream=table.view.stream, detached=table.view.detached
+        )
         table.follower.committing = True
         raise Later(lambda: state.run(table))
 

@@ -16,8 +16,8 @@ from anvcs.errors import AnvcsError
 from anvcsfs.callers import holds
 from anvcsfs.control.committing import CommitRequests
 from anvcsfs.control.history import History
-from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle
 from anvcsfs.control.reports import Reports, document
+from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import Caller
 from anvcsfs.nodes import Dir, Node
@@ -44,7 +44,13 @@ class Control:
         self.git_link: bytes = b""
         """Content of the view's ``.git`` file."""
         self._known: dict[bytes, Node] = {}
-        top = ControlDir(self._number(), table.inodes.root, b".anvcs", lambda _, name: self._known.get(name), lambda: list(self._known))
+        top = ControlDir(
+            self._number(),
+            table.inodes.root,
+            b".anvcs",
+            lambda _, name: self._known.get(name),
+            lambda: list(self._known),
+        )
         self._take(top)
         table.inodes.fixed[b".anvcs"] = top
         table.inodes.root.nlink += 1
@@ -142,7 +148,9 @@ class Control:
 
     def flush(self, handle: ControlHandle) -> None:
         """A descriptor was closed: run the request if the opener has none left."""
-        if handle.wrote is not None and not (handle.state is None and holds(handle.pid, self._view.mountpoint, handle.node.path)):
+        if handle.wrote is not None and not (
+            handle.state is None and holds(handle.pid, self._view.mountpoint, handle.node.path)
+        ):
             self._run(handle)
 
     def fsync(self, handle: ControlHandle) -> None:
@@ -172,7 +180,13 @@ class Control:
 
     def _failed(self, handle: ControlHandle, error: AnvcsError | OSError) -> None:
         name = os.fsdecode(handle.node.name)
-        answer = {"ok": False, "request": name, "error": type(error).__name__, "errno": errno.errorcode.get(errno_of(error)), "message": _words(error)}
+        answer = {
+            "ok": False,
+            "request": name,
+            "error": type(error).__name__,
+            "errno": errno.errorcode.get(errno_of(error)),
+            "message": _words(error),
+        }
         log.info("request %s failed: %s", name, answer["message"])
         self.reports.last_error = answer
         handle.node.answer = document(answer)

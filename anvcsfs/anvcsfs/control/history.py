@@ -36,7 +36,9 @@ class History:
 
     def refs(self, top: Dir) -> ControlDir:
         """``refs/``, with its three kinds even while they are empty."""
-        node = ControlDir(self._number(), top, b"refs", lambda parent, name: self._ref(parent, b"refs/" + name), lambda: list(_KINDS))
+        node = ControlDir(
+            self._number(), top, b"refs", lambda parent, name: self._ref(parent, b"refs/" + name), lambda: list(_KINDS)
+        )
         self._dirs[b"refs"] = node
         return node
 
@@ -58,7 +60,11 @@ class History:
         known = self._dirs.get(path)
         if known is None:
             known = ControlDir(
-                self._number(), parent, path.rpartition(b"/")[2], lambda here, name: self._ref(here, path + b"/" + name), lambda: self._ref_names(path)
+                self._number(),
+                parent,
+                path.rpartition(b"/")[2],
+                lambda here, name: self._ref(here, path + b"/" + name),
+                lambda: self._ref_names(path),
             )
             self._own(known, self._view.epoch_ns)
             self._dirs[path] = known
@@ -66,7 +72,10 @@ class History:
 
     def _ref_names(self, path: bytes) -> list[bytes]:
         prefix = path + b"/"
-        names = (name.encode("utf-8", "surrogateescape") for name in self._refs.list(prefix.decode("utf-8", "surrogateescape")))
+        names = (
+            name.encode("utf-8", "surrogateescape")
+            for name in self._refs.list(prefix.decode("utf-8", "surrogateescape"))
+        )
         return list(dict.fromkeys(name[len(prefix) :].partition(b"/")[0] for name in names if name.startswith(prefix)))
 
     def commits(self, top: Dir) -> ControlDir:

@@ -44,7 +44,14 @@ class Reports:
     def status(self) -> bytes:
         """State of the view as one JSON document."""
         view = self._view
-        key = (view.journal.count, view.room.seq, view.room.base, id(self.last_error), len(view.pending), view.git_problem)
+        key = (
+            view.journal.count,
+            view.room.seq,
+            view.room.base,
+            id(self.last_error),
+            len(view.pending),
+            view.git_problem,
+        )
         return self._keep("status", key, self._status)
 
     def _status(self) -> bytes:
@@ -60,7 +67,9 @@ class Reports:
                 "base": base.hex() if base is not None else None,
                 "seq": view.room.seq,
                 "changed": self.changed(),
-                "local_only": [{"path": shown(path), "size": size} for path, size in self._table.publisher.held.items()],
+                "local_only": [
+                    {"path": shown(path), "size": size} for path, size in self._table.publisher.held.items()
+                ],
                 "problem": view.git_problem,
                 "last_error": self.last_error,
             }
@@ -91,7 +100,8 @@ class Reports:
         for op in self._view.room.ops(after):
             item: dict[str, object] = {
                 "seq": op.seq,
-                "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(op.time_ns / 1e9)) + f".{op.time_ns // 1000 % 1_000_000:06d}Z",
+                "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(op.time_ns / 1e9))
+                + f".{op.time_ns // 1000 % 1_000_000:06d}Z",
                 "agent": op.agent,
                 "view": op.view,
                 "kind": op.kind,

@@ -72,7 +72,7 @@ def _mapping(text: str) -> dict[str, Any] | None:
             loaded = json.loads(text)
         except json.JSONDecodeError as error:
             raise BadRequest(f"the JSON can't be read: {error}") from None
-    elif first.partition(":")[0].strip() in KEYS and "\n" in text or first.startswith("message:"):
+    elif (first.partition(":")[0].strip() in KEYS and "\n" in text) or first.startswith("message:"):
         loaded = _yaml(text)
     else:
         return None
