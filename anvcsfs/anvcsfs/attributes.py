@@ -10,6 +10,7 @@ import json
 import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attributes (
@@ -28,7 +29,10 @@ CREATE TABLE IF NOT EXISTS attributes (
 CREATE INDEX IF NOT EXISTS by_link ON attributes (link) WHERE link IS NOT NULL;
 CREATE TABLE IF NOT EXISTS moves (old BLOB NOT NULL, new BLOB NOT NULL);  -- intent: see DiskSide.move_tree
 """
-_COLUMNS = "mode, uid, gid, mtime_ns, atime_ns, ino, xattrs, link"
+_GET = """SELECT mode, uid, gid, mtime_ns, atime_ns, ino, xattrs, link
+FROM attributes WHERE directory = ? AND name = ?"""
+_PUT = """INSERT OR REPLACE INTO attributes
+(directory, name, mode, uid, gid, mtime_ns, atime_ns, ino, xattrs, link) VALUES (?,?,?,?,?,?,?,?,?,?)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,19 @@ class Attributes:
     ino: int | None = None
     xattrs: dict[bytes, bytes] | None = None
     link: bytes | None = None
+
+
+class Fields(TypedDict, total=False):
+    """Some of the overrides, to be changed; the others stay."""
+
+    mode: int | None
+    uid: int | None
+    gid: int | None
+    mtime_ns: int | None
+    atime_ns: int | None
+    ino: int | None
+    xattrs: dict[bytes, bytes] | None
+    link: bytes | None
 
 
 class AttributeStore:
@@ -63,9 +80,7 @@ class AttributeStore:
         """Overrides of *path*."""
         if not self._any:
             return None
-        row = self._db.execute(
-            f"SELECT {_COLUMNS} FROM attributes WHERE directory = ? AND name = ?", split(path)
-        ).fetchone()
+        row = self._db.execute(_GET, split(path)).fetchone()
         return _attributes(row) if row else None
 
     def has_directory(self, path: bytes) -> bool:
@@ -75,9 +90,9 @@ class AttributeStore:
             and self._db.execute("SELECT 1 FROM attributes WHERE directory = ? LIMIT 1", (path,)).fetchone() is not None
         )
 
-    def update(self, path: bytes, **fields: object) -> None:
+    def update(self, path: bytes, **fields: Unpack[Fields]) -> None:
         """Change some fields of *path*'s overrides."""
-        new = replace(self.get(path) or Attributes(), **fields)  # type: ignore[arg-type]
+        new = replace(self.get(path) or Attributes(), **fields)
         self._put([(path, new)])
 
     def update_many(self, changes: dict[bytes, Attributes]) -> None:
@@ -146,9 +161,8 @@ class AttributeStore:
 
     def _put(self, rows: list[tuple[bytes, Attributes]]) -> None:
         self._any = self._any or bool(rows)
-        sql = f"INSERT OR REPLACE INTO attributes (directory, name, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
         with self._transaction():
-            self._db.executemany(sql, [(*split(path), *_row(item)) for path, item in rows])
+            self._db.executemany(_PUT, [(*split(path), *_row(item)) for path, item in rows])
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._db)
@@ -185,11 +199,11 @@ def _row(item: Attributes) -> tuple[object, ...]:
     return (item.mode, item.uid, item.gid, item.mtime_ns, item.atime_ns, item.ino, xattrs, item.link)
 
 
-def _attributes(row: tuple[object, ...]) -> Attributes:
+def _attributes(row: tuple[Any, ...]) -> Attributes:
     mode, uid, gid, mtime_ns, atime_ns, ino, xattrs, link = row
     decoded = None
-    if isinstance(xattrs, str):
+    if xattrs is not None:
         decoded = {bytes.fromhex(name): bytes.fromhex(value) for name, value in json.loads(xattrs).items()}
     return Attributes(
         mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns, atime_ns=atime_ns, ino=ino, xattrs=decoded, link=link
-    )  # type: ignore[arg-type]
+    )

@@ -46,10 +46,7 @@ class Births:
 
     def load(self, parent: Dir) -> dict[bytes, object]:
         """Read the children of a shared or history directory, all sources merged."""
-        if parent.place is Place.HISTORY:
-            children = self._load_history(parent)
-        else:
-            children = self._load_shared(parent)
+        children = self._load_history(parent) if parent.place is Place.HISTORY else self._load_shared(parent)
         parent.children = children
         parent.nlink = 2 + sum(map(is_directory, children.values()))
         if parent.place is Place.SHARED:
@@ -195,11 +192,11 @@ class Births:
         self._own(node, source.time_ns)
         return node
 
-    def subtree(self, parent: Dir, name: bytes) -> bytes | None:
+    def subtree(self, parent: Dir, name: bytes) -> Oid | None:
         """The base's tree at *name* in *parent*, also while the room hides all of it."""
         if parent.tree is None:
             return None
-        found = self._view.git.find(Oid(parent.tree), name)
+        found = self._view.git.find(parent.tree, name)
         return found.oid if found is not None and found.mode == DIRECTORY else None
 
     def _shared_dir(self, parent: Dir, name: bytes, time_ns: int) -> Dir:

@@ -44,16 +44,16 @@ def _carry_path(git: ObjectStore, old: Room, new: Room, path: bytes, before: Oid
         if new.entry(path) is None and (after is None or git.find(after, path) is None):
             new.mkdir(path, entry.mtime_ns)
         return
-    _carry_entry(old, new, path, entry, target)
+    _carry_entry(git, old, new, path, entry, target)
 
 
-def _carry_entry(old: Room, new: Room, path: bytes, entry: Entry, target: Leaf | None) -> None:
+def _carry_entry(git: ObjectStore, old: Room, new: Room, path: bytes, entry: Entry, target: Leaf | None) -> None:
     if entry.content is Content.GIT or entry.content is Content.NONE:
         leaf = Leaf(entry.mode, Oid(entry.ref))
         if leaf != target:
             new.put_leaf(path, leaf, entry.size, entry.mtime_ns)
     elif entry.mode == SYMLINK:
-        if target is not None and (target.mode != SYMLINK or new.read_leaf(path, target) != entry.ref):
+        if target is not None and (target.mode != SYMLINK or git.blob(target.oid) != entry.ref):
             new.remove(path)
             target = None
         if target is None:

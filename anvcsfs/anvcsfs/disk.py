@@ -156,9 +156,10 @@ class DiskFiles:
             # A page may have to be read before it is written (mmap, partial pages).
             try:
                 handle.fd = os.open(real, (kept & ~os.O_ACCMODE) | os.O_RDWR)
-                return handle
             except PermissionError:
                 pass  # a file its owner may only write
+            else:
+                return handle
         handle.fd = os.open(real, kept)
         return handle
 
@@ -216,7 +217,7 @@ class DiskFiles:
     def rmdir(self, parent: Dir, name: bytes, node: Dir) -> None:
         """Remove an empty local directory."""
         path = join(parent.path, name)
-        if path in (b"",) or node.source is None:
+        if not path or node.source is None:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         os.rmdir(self._view.real(path))
         if parent.place is not Place.LOCAL:

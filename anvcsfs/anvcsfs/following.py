@@ -129,7 +129,6 @@ class Follower:
     def _move(self, target: Oid, *, keep: bool) -> None:
         view = self._view
         self._publish_tracked(target)
-        before = view.room.base
         times = {entry.path: entry.mtime_ns for entry in view.room.changed() if entry.path is not None}
         moved = view.room.move_base(target, keep=keep)
         self._refresher.apply(moved.paths)

@@ -108,7 +108,7 @@ class Inodes:
             return self._births.load(parent)
         return parent.children
 
-    def subtree(self, parent: Dir, name: bytes) -> bytes | None:
+    def subtree(self, parent: Dir, name: bytes) -> Oid | None:
         """The base's tree at *name* in *parent*."""
         return self._births.subtree(parent, name)
 
@@ -197,7 +197,7 @@ class Inodes:
             return entry
         if parent.tree is None or view.room.hides(path):
             return None
-        return next((item for item in view.git.tree(Oid(parent.tree)) if item.name == name), None)
+        return next((item for item in view.git.tree(parent.tree) if item.name == name), None)
 
     def find_loaded(self, path: bytes) -> Node | None:
         """The node at *path* if it and the directories above it are in memory."""

@@ -8,6 +8,7 @@ by inode, never by path, so handles and inode numbers survive renames.
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from anvcs.model.ids import Oid
 from anvcs.model.tree import TreeEntry
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Dir(Node):
     def __init__(self, ino: int, parent: "Dir | None", name: bytes, place: Place, mode: int) -> None:
         super().__init__(ino, parent, name, place, mode)
         self.children: dict[bytes, object] | None = None
-        self.tree: bytes | None = None
+        self.tree: Oid | None = None
         """The base tree's object here, when the directory is shared or history."""
         self.nlink = 2
         self.removed = False

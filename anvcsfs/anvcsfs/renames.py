@@ -11,7 +11,7 @@ import os
 import time
 
 from anvcs.model.tree import SYMLINK
-from anvcsfs.attributes import join
+from anvcsfs.attributes import Fields, join
 from anvcsfs.disk import DiskFiles, exchange_on_disk
 from anvcsfs.handles import Handles
 from anvcsfs.inodes import Inodes
@@ -128,10 +128,12 @@ class Renames:
     ) -> None:
         """A temporary renamed over a shared file: that file's next version."""
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
+        last_name = self._files.link_count(target) == 1  # asked before the save takes *dest* out of its group
         found = self._publisher.save_as(node, source, dest, base=self._files.base_for(target, pid))
         os.unlink(self._view.real(source))
         self._view.pending.remove(source)
-        self._files.keep_content(target)
+        if last_name:
+            self._files.keep_content(target)
         self._inodes.drop_name(new_dir, new, target)
         self._relink(old_dir, old, node, new_dir, new)
         self._publisher.become_shared(node, new_dir, new, found)
@@ -157,7 +159,7 @@ class Renames:
 
     def _keep_identity(self, node: Node, path: bytes) -> None:
         """After a rename the inode number and times are no longer what the path alone gives."""
-        fields: dict[str, object] = {"ino": node.ino}
+        fields = Fields(ino=node.ino)
         if node.mtime_ns != getattr(node.source, "mtime_ns", self._view.epoch_ns):
             fields["mtime_ns"] = node.mtime_ns
         self._view.attributes.update(path, **fields)

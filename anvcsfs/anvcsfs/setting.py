@@ -5,6 +5,7 @@ import stat as st
 import time
 
 from anvcs.model.tree import EXECUTABLE, REGULAR
+from anvcsfs.attributes import Fields
 from anvcsfs.disk import DiskFiles
 from anvcsfs.handles import Caller
 from anvcsfs.nodes import Dir, File, Node
@@ -45,25 +46,25 @@ class Setting:
             self._disk.utime(node, atime, mtime)
 
     def _apply_shared(self, node: Node, change: AttributeChange) -> None:
-        fields: dict[str, object] = {}
+        fields = Fields()
         if change.uid is not None:
-            node.uid = fields["uid"] = change.uid  # type: ignore[assignment]
+            node.uid = fields["uid"] = change.uid
         if change.gid is not None:
-            node.gid = fields["gid"] = change.gid  # type: ignore[assignment]
+            node.gid = fields["gid"] = change.gid
         if change.mode is not None:
             fields.update(self._set_mode(node, change.mode))
         if change.atime_ns is not None:
-            node.atime_ns = fields["atime_ns"] = change.atime_ns  # type: ignore[assignment]
+            node.atime_ns = fields["atime_ns"] = change.atime_ns
         if change.mtime_ns is not None:
             if isinstance(node, Dir):
                 self._view.set_directory_time(node, change.mtime_ns)
-            node.mtime_ns = fields["mtime_ns"] = change.mtime_ns  # type: ignore[assignment]
+            node.mtime_ns = fields["mtime_ns"] = change.mtime_ns
         if fields or change.mode is not None:
             node.ctime_ns = time.time_ns()
         if fields:
             self._remember(node, fields)
 
-    def _set_mode(self, node: Node, mode: int) -> dict[str, object]:
+    def _set_mode(self, node: Node, mode: int) -> Fields:
         before = node.mode
         node.mode = st.S_IFMT(node.mode) | st.S_IMODE(mode)
         if not isinstance(node, File):
@@ -77,7 +78,7 @@ class Setting:
         usual = st.S_IMODE(mode) == self._files.default_permissions(node)
         return {"mode": None if usual else st.S_IMODE(mode)}
 
-    def _remember(self, node: Node, fields: dict[str, object]) -> None:
+    def _remember(self, node: Node, fields: Fields) -> None:
         if isinstance(node, File) and node.unlinked:
             return
         path = node.path

@@ -257,7 +257,6 @@ class SharedFiles:
 
     def _after_save(self, node: File) -> None:
         """Take over what the room made of the save."""
-        view = self._view
         assert node.parent is not None
         path = node.path
         node.source = self._inodes.source_of(node.parent, node.name)

@@ -35,7 +35,7 @@ class _Progress:
         assert self.plan is not None  # submit made it
         try:
             self.outcome = table.committer.execute(self.plan)
-        except Exception as error:  # kept for the serving loop, which raises it to the writer
+        except Exception as error:  # noqa: BLE001 - kept for the serving loop, which raises it to the writer
             self.outcome = error
 
 

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from anvcs.git.program import Git
+from anvcs.model.ids import Seq
 from anvcsfs.later import Later
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def document(value: object) -> bytes:
 
 
 def shown(path: bytes) -> str:
-    """A path for a JSON document: bytes that aren't UTF-8 appear as ``\\xNN``."""
+    r"""A path for a JSON document: bytes that aren't UTF-8 appear as ``\xNN``."""
     return path.decode("utf-8", "backslashreplace")
 
 
@@ -97,7 +98,7 @@ class Reports:
     def _ops(self) -> bytes:
         after = max(0, self._view.room.seq - _OPS_SHOWN)
         lines = []
-        for op in self._view.room.ops(after):
+        for op in self._view.room.ops(Seq(after)):
             item: dict[str, object] = {
                 "seq": op.seq,
                 "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(op.time_ns / 1e9))
