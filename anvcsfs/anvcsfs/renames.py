@@ -11,12 +11,14 @@ import os
 import time
 
 from anvcs.model.tree import SYMLINK
-from anvcsfs.attributes import Fields, join
-from anvcsfs.disk import DiskFiles, exchange_on_disk
+from anvcsfs.attributes import join
+from anvcsfs.disk import DiskFiles
+from anvcsfs.exchanging import Exchanges
 from anvcsfs.handles import Handles
 from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Marker, Node, Place
 from anvcsfs.publishing import Publisher
+from anvcsfs.relinking import Relinking
 from anvcsfs.shared import SharedFiles
 from anvcsfs.shared_tree import SharedTree
 from anvcsfs.view import RULE_FILES, View
@@ -49,6 +51,8 @@ class Renames:
         self._tree = tree
         self._disk = disk
         self._publisher = publisher
+        self._names = Relinking(view, inodes, files, tree)
+        self._exchanges = Exchanges(view, inodes, files, publisher, self._names)
 
     def rename(self, old_dir: Dir, old: bytes, new_dir: Dir, new: bytes, flags: int, pid: int) -> None:
         """``rename(2)`` and ``renameat2(2)``."""
@@ -59,7 +63,7 @@ class Renames:
         if flags & EXCHANGE:
             if target is None:
                 raise _fail(errno.ENOENT)
-            self._exchange(old_dir, old, node, new_dir, new, target)
+            self._exchanges.exchange(old_dir, old, node, new_dir, new, target)
             return
         if target is not None:
             if flags & NOREPLACE:
@@ -121,7 +125,7 @@ class Renames:
             self._inodes.drop_name(new_dir, new, target)
         node.place = place
         node.source = Marker.PENDING if place is Place.PENDING else Marker.LOCAL
-        self._relink(old_dir, old, node, new_dir, new)
+        self._names.relink(old_dir, old, node, new_dir, new)
 
     def _save_over(
         self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File, pid: int
@@ -135,7 +139,7 @@ class Renames:
         if last_name:
             self._files.keep_content(target)
         self._inodes.drop_name(new_dir, new, target)
-        self._relink(old_dir, old, node, new_dir, new)
+        self._names.relink(old_dir, old, node, new_dir, new)
         self._publisher.become_shared(node, new_dir, new, found)
 
     def _move_in_room(
@@ -153,18 +157,9 @@ class Renames:
         view.attributes.rename(source, dest)
         if target is not None:
             self._inodes.drop_name(new_dir, new, target)
-        self._relink(old_dir, old, node, new_dir, new)
+        self._names.relink(old_dir, old, node, new_dir, new)
         node.source = self._inodes.source_of(new_dir, new)
-        self._keep_identity(node, dest)
-
-    def _keep_identity(self, node: Node, path: bytes) -> None:
-        """After a rename the inode number and times are no longer what the path alone gives."""
-        fields = Fields(ino=node.ino)
-        if node.mtime_ns != getattr(node.source, "mtime_ns", self._view.epoch_ns):
-            fields["mtime_ns"] = node.mtime_ns
-        self._view.attributes.update(path, **fields)
-        if node.parent is not None:
-            node.parent.overrides = True
+        self._names.keep_identity(node, dest)
 
     def _make_private(
         self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
@@ -183,7 +178,7 @@ class Renames:
         node.place, node.source, node.data = Place.LOCAL, Marker.LOCAL, None
         for handle in self._handles.of(node):
             handle.close_fd()
-        self._relink(old_dir, old, node, new_dir, new)
+        self._names.relink(old_dir, old, node, new_dir, new)
 
     def _export(self, node: File, dest: bytes) -> None:
         """Write the content and attributes of a shared file to the real disk."""
@@ -220,7 +215,7 @@ class Renames:
         place = Place.LOCAL if self._disk.place_for(new_dir, dest, is_dir=True) is Place.LOCAL else Place.SHARED
         if node.place is Place.LOCAL and place is Place.LOCAL:
             os.rename(self._disk.real(node), self._view.ensure_real_parent(dest))
-            self._relink(old_dir, old, node, new_dir, new)
+            self._names.relink(old_dir, old, node, new_dir, new)
         elif node.place is Place.LOCAL:
             self._share_dir(old_dir, old, node, new_dir, new)
         elif place is Place.LOCAL:
@@ -240,7 +235,7 @@ class Renames:
         """The room's half and the disk's half move as one: the intent is recorded first."""
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
-        self._files_saved(node)
+        self._names.save_below(node)
         half_local = view.is_on_disk(source)
         if half_local:
             view.attributes.plan_move(source, dest)
@@ -253,35 +248,11 @@ class Renames:
             for path in view.pending.inside(source):
                 view.pending.remove(path)
             view.attributes.forget_moves()
-        self._relink(old_dir, old, node, new_dir, new)
-        self._refresh_sources(node)
-        self._keep_identity(node, dest)
+        self._names.relink(old_dir, old, node, new_dir, new)
+        self._names.refresh(node)
+        self._names.keep_identity(node, dest)
         view.journal.add(source + b"/")
         view.journal.add(dest + b"/")
-
-    def _files_saved(self, node: Dir) -> None:
-        for child in self._inodes.loaded_nodes(node):
-            if isinstance(child, Dir):
-                self._files_saved(child)
-            elif isinstance(child, File) and child.work is not None and child.place is Place.SHARED:
-                self._files.save(child, None)
-
-    def _refresh_sources(self, node: Dir) -> None:
-        """Children that were described by the old path are described anew."""
-        if node.parent is not None:
-            node.tree = self._inodes.subtree(node.parent, node.name)
-        if node.children is None:
-            return
-        living = {child.name: child for child in self._inodes.loaded_nodes(node)}
-        node.children = None
-        node.live = 0
-        children = self._inodes.children(node)
-        for name, child in living.items():
-            child.source = children.get(name, child.source)
-            children[name] = child
-            node.live += 1
-            if isinstance(child, Dir) and child.place is Place.SHARED:
-                self._refresh_sources(child)
 
     def _share_dir(self, old_dir: Dir, old: bytes, node: Dir, new_dir: Dir, new: bytes) -> None:
         """A local directory gets a name that Git doesn't ignore: its files become pending."""
@@ -290,12 +261,12 @@ class Renames:
         real = view.ensure_real_parent(dest)
         os.rename(view.real(source), real)
         view.room.mkdir(dest, time.time_ns())
-        self._relink(old_dir, old, node, new_dir, new)
+        self._names.relink(old_dir, old, node, new_dir, new)
         self._publisher.adopt_tree(dest)
         self._become_shared_dir(node, view.room.entry(dest))
 
     def _become_shared_dir(self, node: Dir, source: object) -> None:
-        living = {child.name: child for child in self._inodes.loaded_nodes(node)}
+        living = {name: child for name, child in (node.children or {}).items() if isinstance(child, Node)}
         found = os.lstat(self._disk.real(node))
         node.place, node.source, node.tree = Place.SHARED, source, None
         node.mtime_ns = node.ctime_ns = node.atime_ns = found.st_mtime_ns
@@ -310,81 +281,6 @@ class Renames:
                 child.place, child.source = Place.PENDING, marker
             elif isinstance(child, Dir) and marker is not Marker.LOCAL_DIR:
                 self._become_shared_dir(child, marker)
-
-    # Exchange
-
-    def _exchange(self, old_dir: Dir, old: bytes, node: Node, new_dir: Dir, new: bytes, target: Node) -> None:
-        view = self._view
-        for each in (node, target):
-            if isinstance(each, File) and each.place is Place.PENDING:
-                self._publisher.publish(each.path, force=True)
-        first, second = join(old_dir.path, old), join(new_dir.path, new)
-        if node.place is Place.LOCAL and target.place is Place.LOCAL:
-            exchange_on_disk(view.real(first), view.real(second))
-        elif node.place is Place.SHARED and target.place is Place.SHARED:
-            self._exchange_shared(first, node, second, target)
-        else:
-            raise _fail(errno.EXDEV)
-        self._inodes.swap(old_dir, old, node, new_dir, new, target)
-        for each in (node, target):
-            assert each.parent is not None
-            if each.place is Place.SHARED:
-                each.source = self._inodes.source_of(each.parent, each.name)
-                if isinstance(each, Dir):
-                    self._refresh_sources(each)
-                self._keep_identity(each, each.path)
-        self._touched(old_dir, first, node)
-        self._touched(new_dir, second, target)
-
-    def _exchange_shared(self, first: bytes, node: Node, second: bytes, target: Node) -> None:
-        view = self._view
-        for each, path in ((node, first), (target, second)):
-            if isinstance(each, Dir):
-                if second.startswith(path + b"/") or first.startswith(path + b"/"):
-                    raise _fail(errno.EINVAL)
-                self._files_saved(each)
-                for pending in view.pending.inside(path):
-                    self._publisher.publish(pending, force=True)
-            elif isinstance(each, File):
-                self._files.save(each, None)
-        view.room.exchange(first, second)
-        view.attributes.exchange(first, second)
-        self._exchange_shadows(first, second)
-
-    def _exchange_shadows(self, first: bytes, second: bytes) -> None:
-        """The local halves of two directories change places, too."""
-        view = self._view
-        one, two = view.is_on_disk(first), view.is_on_disk(second)
-        if one and two:
-            exchange_on_disk(view.real(first), view.real(second))
-        elif one:
-            os.rename(view.real(first), view.ensure_real_parent(second))
-        elif two:
-            os.rename(view.real(second), view.ensure_real_parent(first))
-
-    # Bookkeeping
-
-    def _relink(self, old_dir: Dir, old: bytes, node: Node, new_dir: Dir, new: bytes) -> None:
-        """Move the name in memory."""
-        others = None
-        if isinstance(node, File) and node.links:
-            others = [pair for pair in node.links if pair != (old_dir, old)]
-            if not (node.parent is old_dir and node.name == old):
-                assert node.parent is not None
-                others.append((node.parent, node.name))
-        self._inodes.detach(old_dir, old)
-        self._inodes.attach(new_dir, new, node)
-        if isinstance(node, File):
-            node.links = others or None
-        node.ctime_ns = time.time_ns()
-        self._touched(old_dir, join(old_dir.path, old), node)
-        self._touched(new_dir, join(new_dir.path, new), node)
-
-    def _touched(self, parent: Dir, path: bytes, node: Node) -> None:
-        node.reply = None
-        if parent.place is not Place.LOCAL:
-            self._tree.touch_directory(parent)
-        self._view.journal.add(path + b"/" if isinstance(node, Dir) else path)
 
     def _rules_moved(self, old_dir: Dir, old: bytes, new_dir: Dir, new: bytes, node: Node) -> None:
         """Ignore and attribute files may have come, gone or moved along."""
