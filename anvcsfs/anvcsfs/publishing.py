@@ -169,13 +169,12 @@ class Publisher:
         view = self._view
         kind = EXECUTABLE if found.st_mode & 0o100 else REGULAR
         usual = found.st_mode & 0o7777 in (permissions(kind) & 0o7777, 0o777 if st.S_ISLNK(found.st_mode) else -1)
-        ino = None if node is None or not view.has_other_number(path, node.ino) else node.ino
         link = self._group_of(path, node, found)
         fresh = Attributes(
             mode=None if usual else found.st_mode & 0o7777,
             uid=None if found.st_uid == view.uid else found.st_uid,
             gid=None if found.st_gid == view.gid else found.st_gid,
-            ino=ino if link is None else link[1],
+            ino=None if link is None else link[1],
             xattrs=self._xattrs(source),
             link=None if link is None else link[0],
         )

@@ -21,10 +21,14 @@ from typing import Any
 import pyfuse3
 import trio
 
+from anvcsfs.affinity import Companion
+
 _SPIN_MS = 1
 """How long a quiet line is watched before trio takes over: the price of a wake-up."""
-_TURN_S = 0.004
+_TURN_S = 0.01
 """How long requests may follow each other before other trio tasks get a turn."""
+_SETTLE_TURNS = 4
+"""Every how many turns it is worth looking where the client runs."""
 
 
 class Gate:
@@ -36,6 +40,10 @@ class Gate:
         self._parked: deque[trio.lowlevel.Task] = deque()
         self._turn_ends = 0.0
         self._polls: dict[int, select.poll] = {}
+        self._companion = Companion()
+        self._turns = 0
+        self.client = 0
+        """The thread that asked last, for those requests that say."""
 
     def enter_slow(self) -> None:
         """A handler is about to suspend: let a parked worker take the line."""
@@ -75,9 +83,14 @@ class Gate:
 
     async def wait_readable(self, fd: int) -> None:
         """Wait for the next request on *fd*."""
-        now = time.monotonic()
-        if not self._slow and now < self._turn_ends and self._quick(fd):
-            return
+        if not self._slow and time.monotonic() < self._turn_ends:
+            if self._quick(fd):
+                return
+            self._companion.part()  # quiet for now
+        elif self.client:
+            self._turns += 1
+            if self._turns % _SETTLE_TURNS == 1:
+                self._companion.settle(self.client)
         await trio.lowlevel.wait_readable(fd)
         self._turn_ends = time.monotonic() + _TURN_S
 

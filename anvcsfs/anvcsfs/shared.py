@@ -3,17 +3,20 @@
 import errno
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
+from anvcsfs.attributes import split
 from anvcsfs.births import permissions
 from anvcsfs.callers import family
 from anvcsfs.handles import FileHandle
 from anvcsfs.inodes import Inodes
 from anvcsfs.later import Later
-from anvcsfs.nodes import File, HistorySource
+from anvcsfs.nodes import Dir, File, HistorySource
 from anvcsfs.view import BIG_BYTES, RULE_FILES, View
 from anvcsfs.working import Working
 
@@ -215,7 +218,7 @@ class SharedFiles:
             whole = None if work.in_memory or work.size <= self._view.limits.text_bytes else self._digest(work)
             for path in self.names(node):
                 self._save_as(node, work, path, base, whole)
-            self._after_save(node)
+            self._after_save(node, base)
             self._show_merged(node, base)
             if handle is not None:
                 self.note_reader(node, handle.pid)
@@ -255,15 +258,28 @@ class SharedFiles:
 
         raise Later(store)
 
-    def _after_save(self, node: File) -> None:
+    def _after_save(self, node: File, base: Seq | None) -> None:
         """Take over what the room made of the save."""
         assert node.parent is not None
         path = node.path
         node.source = self._inodes.source_of(node.parent, node.name)
         node.size = -1
         node.reply = None
+        if isinstance(node.source, Entry) and node.work is not None and node.work.in_memory and base is None:
+            self._view.cache.put((node.source.id, node.source.content_seq), node.work.content())
+        self._renew_other_names(node)
         shown = node.source.mtime_ns if isinstance(node.source, Entry) else None
         self.remember_mtime(node, path, None if shown == node.mtime_ns else node.mtime_ns)
+
+    def _renew_other_names(self, node: File) -> None:
+        """What a directory notes of further names of a hard link is as new as the node."""
+        if node.group is None:
+            return
+        for path in self._view.attributes.paths_of_link(node.group):
+            directory, name = split(path)
+            parent = self._inodes.find_loaded(directory)
+            if isinstance(parent, Dir):
+                self._inodes.replace_source(parent, name, self._inodes.source_of(parent, name))
 
     def _show_merged(self, node: File, base: Seq | None) -> None:
         """A save from a stale base: the room may now say more than the writer wrote."""
@@ -305,6 +321,19 @@ class SharedFiles:
         if node.writers == 0:
             self._settle(node)
 
+    @contextmanager
+    def losing_name(self, node: File | None) -> Iterator[None]:
+        """The block takes a name of *node* away; when it fails nothing has changed."""
+        if node is None:
+            yield
+            return
+        self.keep_content(node)
+        try:
+            yield
+        except BaseException:
+            node.unlinked = False
+            raise
+
     def keep_content(self, node: File) -> None:
         """*node* loses a name; if it is the last while open, its bytes must outlive the room's entry."""
         if self.link_count(node) > 1:
@@ -327,6 +356,7 @@ class SharedFiles:
             view.journal.add(path)
         assert node.parent is not None
         node.source = self._inodes.source_of(node.parent, node.name)
+        self._renew_other_names(node)
 
     def default_permissions(self, node: File) -> int:
         """The permission bits *node* has without an override."""

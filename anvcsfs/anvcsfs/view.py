@@ -9,7 +9,7 @@ from pathlib import Path
 from anvcs.git.objects import ObjectStore
 from anvcs.git.refs import Refs
 from anvcs.git.skeleton import Skeleton
-from anvcs.model.ids import Oid, inode_number
+from anvcs.model.ids import Oid
 from anvcs.model.room import Author, Entry
 from anvcs.model.tree import DIRECTORY, SYMLINK, TreeEntry
 from anvcs.rooms.room import Room
@@ -172,10 +172,6 @@ class View:
             self.ensure_real_parent(self._deep.prefix(path) + b"/x")
         os.makedirs(os.path.dirname(self.real(path)), exist_ok=True)
         return self.real(path)
-
-    def has_other_number(self, path: bytes, ino: int) -> bool:
-        """Whether *ino* must be remembered because *path* alone doesn't give it."""
-        return ino != inode_number(path)
 
     # Content of shared files
 
