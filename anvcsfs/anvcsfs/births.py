@@ -95,7 +95,9 @@ class Births:
             entries = list(os.scandir(real))
         except (FileNotFoundError, NotADirectoryError):
             return
-        parent.mtime_ns = max(parent.mtime_ns, os.stat(real).st_mtime_ns)
+        # The shadow has the directory's time: whatever changes one changes the other.
+        parent.mtime_ns = os.stat(real).st_mtime_ns
+        parent.ctime_ns = max(parent.ctime_ns, parent.mtime_ns)
         for entry in entries:
             if entry.name not in children:
                 children[entry.name] = self._disk_source(join(path, entry.name), entry.is_dir(follow_symlinks=False))
@@ -124,7 +126,8 @@ class Births:
             node = directory
         else:
             node = self._from_disk(parent, name, pending=source is Marker.PENDING)
-        node.source = source
+        if node.parent is parent and node.name == name:  # and not the further name of a hard link
+            node.source = source
         self._adopt(parent, name, node)
         return node
 
@@ -174,7 +177,7 @@ class Births:
     def _submodule(self, parent: Dir, name: bytes) -> Dir:
         """A submodule's work tree is local: ``git submodule update`` fills it."""
         path = join(parent.path, name)
-        os.makedirs(self._view.real(path), exist_ok=True)
+        os.makedirs(self._view.real(path), mode=0o755, exist_ok=True)
         node = Dir(self._free_number(path), parent, name, Place.LOCAL, st.S_IFDIR | 0o755)
         node.children = {}
         return node
@@ -232,21 +235,36 @@ class Births:
         found = os.lstat(self._view.real(path))
         if pending:
             return self._pending_file(parent, name, path, found)
-        ino = found.st_ino | LOCAL_INODE
-        known = self._nodes.get(ino)
-        if isinstance(known, File):  # a hard link: one inode, several names
+        if st.S_ISDIR(found.st_mode):
+            directory = Dir(self._free_local(found), parent, name, Place.LOCAL, found.st_mode)
+            directory.children = {}
+            return directory
+        known = self._several.get(found.st_ino) or self._nodes.get(found.st_ino | LOCAL_INODE)
+        if found.st_nlink > 1 and isinstance(known, File) and self._is_named(known, Place.LOCAL):
             known.links = [*(known.links or []), (parent, name)]
             return known
-        if st.S_ISDIR(found.st_mode):
-            node = Dir(ino, parent, name, Place.LOCAL, found.st_mode)
-            node.children = {}
-            return node
-        return File(ino, parent, name, Place.LOCAL, found.st_mode)
+        node = File(self._free_local(found), parent, name, Place.LOCAL, found.st_mode)
+        if found.st_nlink > 1:
+            self._several[found.st_ino] = node
+        return node
+
+    def _is_named(self, node: File, place: Place) -> bool:
+        """Whether *node* is one that a further name of its may lead to.
+
+        The real disk gives the number of a deleted file to the next one at once, while the
+        kernel may still refer to the deleted file's node.
+        """
+        return node.place is place and not node.unlinked and self._nodes.get(node.ino) is node
+
+    def _free_local(self, found: os.stat_result) -> int:
+        """The number on the real disk as a local inode number, or a random one while another node has that."""
+        ino = found.st_ino | LOCAL_INODE
+        return ino if ino not in self._nodes else self._random_number()
 
     def _pending_file(self, parent: Dir, name: bytes, path: bytes, found: os.stat_result) -> File:
         """The node of a file to be published; its names, if it has several, are one node."""
         known = self._several.get(found.st_ino) if found.st_nlink > 1 else None
-        if known is not None and known.place is Place.PENDING and self._nodes.get(known.ino) is known:
+        if known is not None and self._is_named(known, Place.PENDING):
             known.links = [*(known.links or []), (parent, name)]
             return known
         node = File(self._free_number(path), parent, name, Place.PENDING, found.st_mode)
@@ -278,6 +296,9 @@ class Births:
     def _free_number(self, path: bytes) -> int:
         """The path's own inode number, or a random one while another node has that."""
         ino = inode_number(path)
-        while ino in self._nodes:
-            ino = int.from_bytes(os.urandom(8), "big") % _MAX_RANDOM | (1 << 17)
+        return ino if ino not in self._nodes else self._random_number()
+
+    def _random_number(self) -> int:
+        while (ino := int.from_bytes(os.urandom(8), "big") % _MAX_RANDOM | (1 << 17)) in self._nodes:
+            pass
         return ino

@@ -6,7 +6,7 @@ import stat as st
 from collections.abc import Iterator
 
 from anvcs.model.ids import Oid
-from anvcsfs.attributes import join
+from anvcsfs.attributes import join, split
 from anvcsfs.births import RESERVED, Births, is_directory
 from anvcsfs.control_nodes import ControlDir
 from anvcsfs.nodes import Dir, File, Marker, Node, Place
@@ -29,6 +29,7 @@ class Inodes:
         self.root = root
         self._nodes[ROOT_INODE] = root
         self._births = Births(view, self._nodes)
+        view.shown_time = self._shown_time
         self.fixed: dict[bytes, Node] = {}
         """Control nodes at the top, by name."""
 
@@ -65,6 +66,10 @@ class Inodes:
         """Let go of a control node that was made for one use."""
         if node.opens == 0:
             self._nodes.pop(node.ino, None)
+
+    def _shown_time(self, path: bytes) -> int | None:
+        node = self.find_loaded(path)
+        return None if node is None else node.mtime_ns
 
     # Children
 
@@ -169,12 +174,35 @@ class Inodes:
         self.detach(parent, name)
         node.reply = None
         if node.parent is parent and node.name == name:
+            others = others or self._further_name(node)
             if others:
                 node.parent, node.name = others.pop(0)
             else:
                 node.unlinked = True
         node.links = others or None
         self.drop_if_unused(node)
+
+    def _further_name(self, node: File) -> list[tuple[Dir, bytes]]:
+        """A name of the shared hard link *node* that isn't in memory yet."""
+        if node.group is None:
+            return []
+        own = node.path
+        for path in self.view.attributes.paths_of_link(node.group):
+            directory, name = split(path)
+            parent = self._walk(directory) if path != own else None
+            if parent is not None and not isinstance(self.children(parent).get(name), Node):
+                self.attach_link(parent, name, node)
+                return [(parent, name)]
+        return []
+
+    def _walk(self, path: bytes) -> Dir | None:
+        """The directory at *path*, made on demand."""
+        node: Node | None = self.root
+        for name in path.split(b"/") if path else ():
+            if not isinstance(node, Dir):
+                return None
+            node = self.child(node, name)
+        return node if isinstance(node, Dir) else None
 
     def swap(self, old_dir: Dir, old: bytes, node: Node, new_dir: Dir, new: bytes, target: Node) -> None:
         """Exchange two names."""
@@ -197,7 +225,7 @@ class Inodes:
             return entry
         if parent.tree is None or view.room.hides(path):
             return None
-        return next((item for item in view.git.tree(parent.tree) if item.name == name), None)
+        return view.git.find(parent.tree, name)
 
     def find_loaded(self, path: bytes) -> Node | None:
         """The node at *path* if it and the directories above it are in memory."""
@@ -228,13 +256,15 @@ class Inodes:
                     node.work.close()
                     node.work = None
                 for home, name in node.links or ():
-                    self._back_to_source(home, name, node)
-            if node.parent is None or not self._back_to_source(node.parent, node.name, node):
+                    source = self.source_of(home, name) if node.place is Place.SHARED else node.source
+                    if self._back_to_source(home, name, node, source):
+                        self.drop_if_unused(home)
+            if node.parent is None or not self._back_to_source(node.parent, node.name, node, node.source):
                 return
             node = node.parent
 
     @staticmethod
-    def _back_to_source(parent: Dir, name: bytes, node: Node) -> bool:
+    def _back_to_source(parent: Dir, name: bytes, node: Node, source: object) -> bool:
         """Keep of *node* only what it can be made from again."""
         if parent.children is None or parent.children.get(name) is not node:
             return False
@@ -242,5 +272,5 @@ class Inodes:
         if parent.place is Place.LOCAL:
             del parent.children[name]
         else:
-            parent.children[name] = node.source
+            parent.children[name] = source
         return True

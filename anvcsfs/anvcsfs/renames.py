@@ -94,13 +94,22 @@ class Renames:
     ) -> None:
         assert target is None or isinstance(target, File)  # _check_replace saw to it
         shared_target = target is not None and target.place is Place.SHARED
+        place = self._disk.place_for(new_dir, join(new_dir.path, new))
+        if node.links and node.place is Place.PENDING and shared_target:
+            for home, name in [(node.parent, node.name), *node.links]:
+                assert home is not None  # only the top has no parent
+                self._publisher.publish(join(home.path, name), force=True)
         if node.on_disk:
+            if node.links and (shared_target or place is not node.place):
+                raise _fail(errno.EXDEV)  # the other names stay in their class
             if shared_target:
                 assert target is not None
                 self._save_over(old_dir, old, node, new_dir, new, target, pid)
             else:
                 self._move_on_disk(old_dir, old, node, new_dir, new, target)
-        elif not shared_target and self._disk.place_for(new_dir, join(new_dir.path, new)) is Place.LOCAL:
+        elif not shared_target and place is Place.LOCAL:
+            if self._files.link_count(node) > 1:
+                raise _fail(errno.EXDEV)
             self._make_private(old_dir, old, node, new_dir, new, target)
         else:
             self._move_in_room(old_dir, old, node, new_dir, new, target)
@@ -132,12 +141,10 @@ class Renames:
     ) -> None:
         """A temporary renamed over a shared file: that file's next version."""
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
-        last_name = self._files.link_count(target) == 1  # asked before the save takes *dest* out of its group
-        found = self._publisher.save_as(node, source, dest, base=self._files.base_for(target, pid))
+        with self._files.losing_name(target):  # asks before the save takes *dest* out of its group
+            found = self._publisher.save_as(node, source, dest, base=self._files.base_for(target, pid))
         os.unlink(self._view.real(source))
         self._view.pending.remove(source)
-        if last_name:
-            self._files.keep_content(target)
         self._inodes.drop_name(new_dir, new, target)
         self._names.relink(old_dir, old, node, new_dir, new)
         self._publisher.become_shared(node, new_dir, new, found)
@@ -149,17 +156,30 @@ class Renames:
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._files.save(node, None)
         if target is not None and target.on_disk:
-            self._disk.unlink(new_dir, new, target)
-            target = None
-        if target is not None:
-            self._files.keep_content(target)
-        view.room.rename(source, dest)
+            self._rename_over_disk(source, dest)
+            self._disk.gone(new_dir, new, target, dest)
+        else:
+            with self._files.losing_name(target):
+                view.room.rename(source, dest)
+            if target is not None:
+                self._inodes.drop_name(new_dir, new, target)
         view.attributes.rename(source, dest)
-        if target is not None:
-            self._inodes.drop_name(new_dir, new, target)
         self._names.relink(old_dir, old, node, new_dir, new)
         node.source = self._inodes.source_of(new_dir, new)
         self._names.keep_identity(node, dest)
+
+    def _rename_over_disk(self, source: bytes, dest: bytes) -> None:
+        """*dest* is on the real disk: should we die half way, it is hidden and never published over the room's."""
+        view = self._view
+        pending = dest in view.pending
+        view.pending.remove(dest)
+        try:
+            view.room.rename(source, dest)
+        except BaseException:
+            if pending:
+                view.pending.add(dest, due=time.monotonic() + view.limits.publish_s)
+            raise
+        os.unlink(view.real(dest))
 
     def _make_private(
         self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
@@ -176,9 +196,10 @@ class Renames:
             node.work.close()
             node.work = None
         node.place, node.source, node.data = Place.LOCAL, Marker.LOCAL, None
+        self._names.relink(old_dir, old, node, new_dir, new)
         for handle in self._handles.of(node):
             handle.close_fd()
-        self._names.relink(old_dir, old, node, new_dir, new)
+            handle.fd = os.open(self._view.real(dest), (os.O_RDWR if handle.writable else os.O_RDONLY) | os.O_CLOEXEC)
 
     def _export(self, node: File, dest: bytes) -> None:
         """Write the content and attributes of a shared file to the real disk."""
@@ -210,17 +231,17 @@ class Renames:
                 raise _fail(errno.EINVAL)
             above = above.parent
         dest = join(new_dir.path, new)
+        place = Place.LOCAL if self._disk.place_for(new_dir, dest, is_dir=True) is Place.LOCAL else Place.SHARED
+        if node.place is not Place.LOCAL and place is Place.LOCAL:
+            # As for rename(2) between file systems: mv then copies and deletes.
+            raise _fail(errno.EXDEV)
         if target is not None:
             self._remove_target(new_dir, new, target)
-        place = Place.LOCAL if self._disk.place_for(new_dir, dest, is_dir=True) is Place.LOCAL else Place.SHARED
-        if node.place is Place.LOCAL and place is Place.LOCAL:
+        if place is Place.LOCAL:
             os.rename(self._disk.real(node), self._view.ensure_real_parent(dest))
             self._names.relink(old_dir, old, node, new_dir, new)
         elif node.place is Place.LOCAL:
             self._share_dir(old_dir, old, node, new_dir, new)
-        elif place is Place.LOCAL:
-            # As for rename(2) between file systems: mv then copies and deletes.
-            raise _fail(errno.EXDEV)
         else:
             self._move_shared_dir(old_dir, old, node, new_dir, new)
 

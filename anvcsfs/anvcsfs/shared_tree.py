@@ -63,12 +63,8 @@ class SharedTree:
     def unlink(self, parent: Dir, name: bytes, node: File) -> None:
         """Remove one name of a shared file."""
         path = join(parent.path, name)
-        self._files.keep_content(node)
-        try:
+        with self._files.losing_name(node):
             self._view.room.remove(path)
-        except BaseException:
-            node.unlinked = False
-            raise
         if parent.overrides:
             self._view.attributes.remove(path)
         self.touch_directory(parent)

@@ -3,6 +3,7 @@
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +119,8 @@ class View:
         self.pending = Pending(folder / "pending")
         self.journal = Journal()
         self.notifier = Notifier()
+        self.shown_time: Callable[[bytes], int | None] = lambda directory: None
+        """The modification time of a directory that is in memory."""
         self._sizes: dict[tuple[bytes, bytes], int] = {}
         self._spooling = folder / "blobs"
 
@@ -167,10 +170,17 @@ class View:
             return False
 
     def ensure_real_parent(self, path: bytes) -> bytes:
-        """`real`, after making the directories above it."""
-        if len(path) > DEEP_BYTES:
-            self.ensure_real_parent(self._deep.prefix(path) + b"/x")
-        os.makedirs(os.path.dirname(self.real(path)), exist_ok=True)
+        """`real`, after making the directories above it, which get the times that the view shows."""
+        directory = path.rpartition(b"/")[0]
+        if not self.is_on_disk(directory):
+            real = self.ensure_real_parent(directory)
+            above = os.path.dirname(real)
+            before = os.stat(above)
+            os.mkdir(real)
+            os.utime(above, ns=(before.st_atime_ns, before.st_mtime_ns))
+            shown = self.shown_time(directory)
+            if shown is not None:
+                os.utime(real, ns=(shown, shown))
         return self.real(path)
 
     # Content of shared files
