@@ -48,7 +48,7 @@ class KernelNotifier:
 
     def forget_entry(self, parent: int, name: bytes) -> None:
         """Drop a name; where the kernel never looked it up, the listing it cached."""
-        pyfuse3.invalidate_entry(InodeT(parent), name)  # type: ignore[arg-type]
+        pyfuse3.invalidate_entry(InodeT(parent), name)
 
 
 class Adapter(pyfuse3.Operations):
@@ -113,13 +113,13 @@ class Adapter(pyfuse3.Operations):
     async def _answer(self, node: Node) -> EntryAttributes:
         """`_reply`, which may have to wait for a thread."""
         ready = node.reply
-        return ready if ready is not None else await self._call(lambda: self._reply(node))  # type: ignore[return-value]
+        return ready if ready is not None else await self._call(lambda: self._reply(node))
 
     def _reply(self, node: Node, handle: FileHandle | None = None) -> EntryAttributes:
         """The node's attributes as pyfuse3 wants them, kept until the node changes."""
-        ready = node.reply
+        ready: EntryAttributes | None = node.reply
         if ready is not None:
-            return ready  # type: ignore[return-value]
+            return ready
         status = self._table.status(node, handle)
         reply = EntryAttributes()
         reply.st_ino = InodeT(status.ino)
@@ -153,7 +153,12 @@ class Adapter(pyfuse3.Operations):
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """FORGET and BATCH_FORGET."""
-        await self._call(lambda: [self._table.forget(ino, count) for ino, count in inode_list])
+
+        def give_back() -> None:
+            for ino, count in inode_list:
+                self._table.forget(ino, count)
+
+        await self._call(give_back)
 
     async def mkdir(self, parent_inode: InodeT, name: bytes, mode: ModeT, ctx: RequestContext) -> EntryAttributes:
         """MKDIR."""
@@ -282,7 +287,7 @@ class Adapter(pyfuse3.Operations):
         """CREATE."""
         self._gate.client = ctx.pid
         handle = await self._call(lambda: self._table.create(parent_inode, name, mode, flags, ctx))
-        reply = await self._call(lambda: self._reply(handle.node, handle if isinstance(handle, FileHandle) else None))
+        reply = await self._call(lambda: self._reply(handle.node, handle))
         return FileInfo(fh=FileHandleT(handle.number), keep_cache=True), reply
 
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
@@ -334,7 +339,7 @@ class Adapter(pyfuse3.Operations):
                     raise
                 break  # the kernel has some names already; it comes again for the rest
             empty = False
-            if not pyfuse3.readdir_reply(token, name, reply, cookie):  # type: ignore[arg-type]
+            if not pyfuse3.readdir_reply(token, name, reply, cookie):
                 break
             if cookie > 2:  # "." and ".." are not references
                 node.nlookup += 1

@@ -22,7 +22,7 @@ class Companion:
         """*client* is the thread that asked last; 0 when nobody is known."""
         same, self._client = client == self._client, client
         cpu = _processor_of(client) if same and client else None
-        if cpu == self._at or cpu is not None and cpu not in self._all:
+        if cpu == self._at or (cpu is not None and cpu not in self._all):
             return
         os.sched_setaffinity(0, self._all if cpu is None else {cpu})
         self._at = cpu

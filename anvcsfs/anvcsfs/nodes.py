@@ -6,7 +6,7 @@ by inode, never by path, so handles and inode numbers survive renames.
 """
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anvcs.model.ids import Oid
 from anvcs.model.tree import TreeEntry
@@ -83,7 +83,8 @@ class Node:
         self.atime_ns = 0
         self.nlookup = 0
         self.opens = 0
-        self.reply: object = None
+        self.reply: Any = None
+        """The answer to GETATTR in whatever form the adapter wants it; ``None`` when it must be made anew."""
         self.source: object = None
 
     @property

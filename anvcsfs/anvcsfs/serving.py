@@ -108,7 +108,7 @@ class Exits(trio.abc.Instrument):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def task_exited(self, task: trio.lowlevel.Task) -> None:
+    def task_exited(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002 - whichever it was
         """A task of trio's has ended."""
         self._gate.worker_ended()
 
@@ -137,4 +137,4 @@ def install(gate: Gate) -> None:
     )
     shim.lowlevel = lowlevel
     shim.Lock = lambda: _Lock(gate)
-    pyfuse3.trio = shim  # type: ignore[attr-defined]
+    pyfuse3.trio = shim  # type: ignore[attr-defined]  # a name it imports and does not export
