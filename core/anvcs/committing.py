@@ -36,7 +36,7 @@ class NothingToCommit(AnvcsError):
     """Nothing differs from the stream's head (or nothing of what the request names)."""
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"nothing to commit{scope}: write allow_empty to commit all the same")
+        super().__init__(f"nothing to commit{scope}; allow_empty (--allow-empty) commits all the same")
 
 
 class StreamMoved(AnvcsError):

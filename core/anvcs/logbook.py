@@ -127,6 +127,8 @@ def describe(document: dict[str, Any]) -> Iterable[str]:
             yield f"{label + ':':8}{' '.join(str(meta[key]).split())}"
     if isinstance(meta.get("tests_passed"), bool):
         yield f"Tests:  {'passed' if meta['tests_passed'] else 'failed'}"
+    if isinstance(meta.get("coverage"), int | float):
+        yield f"Covers: {meta['coverage']:g} %"
     yield ""
     yield from (f"    {line}" for line in document["message"].rstrip("\n").split("\n"))
     yield ""

@@ -70,6 +70,14 @@ class HeadDetached(AnvcsError):
         super().__init__("HEAD is on no branch here: name the stream with --stream")
 
 
+class SeveralStreams(AnvcsError):
+    """One branch was asked for and several streams have work for it."""
+
+    def __init__(self, streams: list[str]) -> None:
+        super().__init__(f"one branch can't take the work of {', '.join(streams)}: name one with --stream")
+        self.streams = streams
+
+
 class UncommittedWork(AnvcsError):
     """Rooms hold work that no commit has."""
 

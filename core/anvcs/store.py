@@ -7,6 +7,7 @@ SQLite's shared memory does not work there.
 """
 
 import os
+import shlex
 import urllib.parse
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class StoreMissing(AnvcsError):
     """The repository has no store yet."""
 
     def __init__(self, common_dir: Path) -> None:
-        super().__init__(f"{common_dir} has no ANVCS store; `ai-vcs init` makes one")
+        super().__init__(f"{common_dir} is not prepared for views yet; run: ai-vcs init {shlex.quote(str(common_dir))}")
         self.common_dir = common_dir
 
 

@@ -230,10 +230,31 @@ def test_paths_outside_are_refused(plain, tmp_path, run):
     assert error["type"] == "PathOutside"
 
 
+def test_a_misspelt_path_is_not_chosen(plain, run, monkeypatch):
+    run("init", plain)
+    monkeypatch.chdir(plain)
+    edit(plain, b"new/b.txt", b"b\n")
+    error = run("add", "new", "nwe", code=exit_codes.NOT_FOUND)["error"]
+    assert error["type"] == "NothingThere"
+    assert "nwe" in error["message"]
+    assert run("status")["selected"] == []
+    assert run("add", "a.txt", "new")["selected"] == ["a.txt", "new"]  # unchanged, but there
+
+
+def test_one_branch_takes_the_work_of_one_stream(plain, run):
+    run("init", plain)
+    git("branch", "other", cwd=plain)
+    edit(plain, b"b", b"x")
+    edit(plain, b"b", b"y", stream="other")
+    assert run("recover", "-C", plain, "--branch", "saved", code=exit_codes.USAGE)["error"]["type"] == "SeveralStreams"
+    assert run("recover", "-C", plain, "--branch", "saved", "--stream", "other")["saved"][0]["branch"] == "saved"
+
+
 def test_any_name_can_be_chosen(plain, run, monkeypatch):
     run("init", plain)
     monkeypatch.chdir(plain)
     odd = os.fsdecode(b"a\xff \n'")
+    edit(plain, os.fsencode(odd), b"x")
     assert run("add", odd, ".")["selected"] == [".", odd]
     assert run("add", "--clear")["selected"] == []
 
@@ -272,6 +293,31 @@ def test_texts_for_people(plain, run, capsys, monkeypatch):
     assert "  M a.txt" in shown.out
     assert "no views yet" in shown.err
     assert "(1 file)" in shown.out
+
+
+def test_messages_say_what_to_do_next(plain, tmp_path, capsys, monkeypatch):
+    def said(*arguments):
+        assert main([str(argument) for argument in arguments]) != 0
+        return capsys.readouterr().err
+
+    assert f"run: ai-vcs init {plain}" in said("status", "-C", plain)
+    assert f"there is no {tmp_path / 'gone'}" in said("init", tmp_path / "gone")
+    assert main(["init", "--quiet", str(plain)]) == 0
+    assert "--allow-empty" in said("commit", "-m", "a", "-C", plain)
+    monkeypatch.chdir(make(tmp_path / "empty", commit=False))
+    assert main(["init", "--quiet"]) == main(["status"]) == 0
+    assert "stream main, no commit yet" in capsys.readouterr().out
+
+
+def test_values_are_shown_as_they_are_written(plain, capsys):
+    assert main(["init", "--quiet", str(plain)]) == main(["config", "check", "-C", str(plain)]) == 0
+    shown = capsys.readouterr().out
+    assert "mount.allow_other: false\n" in shown
+    assert 'agent.name: ""\n' in shown
+    edit(plain, b"b", b"x")
+    assert main(["commit", "-m", "b", "--coverage", "88.5", "-C", str(plain)]) == 0
+    assert main(["log", "-C", str(plain)]) == 0
+    assert "Covers: 88.5 %\n" in capsys.readouterr().out
 
 
 def test_the_library_has_one_door():

@@ -26,7 +26,7 @@ class NotARepository(AnvcsError):
     """There is no Git repository at a path."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is not in a Git repository")
+        super().__init__(f"{path} is not in a Git repository" if path.exists() else f"there is no {path}")
         self.path = path
 
 
@@ -127,9 +127,11 @@ def unconfigure(info: RepositoryInfo) -> tuple[str, ...]:
 
 def _wanted(config: Configuration) -> list[tuple[str, str]]:
     """Settings that are missing."""
-    shown = {NOTES_REF, "refs/notes/*"}
+    # A pattern, or `git log` would warn where there are no notes yet.
+    pattern = f"{NOTES_REF[:-1]}[{NOTES_REF[-1]}]"
+    shown = {NOTES_REF, pattern, "refs/notes/*"}
     wanted = [
-        (key, NOTES_REF)
+        (key, pattern)
         for key in ("notes.displayRef", "notes.rewriteRef")
         if shown.isdisjoint(config.get_all(key.lower()))
     ]

@@ -35,10 +35,10 @@ def recover(arguments: argparse.Namespace) -> int:
 
 
 def _make_branch(repository: Any, name: str, saved: list[dict[str, Any]]) -> None:
-    from anvcs.repository import HeadDetached
+    from anvcs.repository import SeveralStreams
 
     if len(saved) > 1:
-        raise HeadDetached
+        raise SeveralStreams([item["stream"] for item in saved])
     for item in saved:
         repository.create_stream(name, item["commit"])
         item["branch"] = name

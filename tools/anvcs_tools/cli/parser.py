@@ -255,7 +255,7 @@ def _add_care(commands: _Subparsers) -> None:
     )  # fmt: skip
     recover.add_argument("--branch", metavar="NAME", help="also make a branch of the saved commit")
     _in_repository(recover)
-    _stream(recover, "only this stream")
+    recover.add_argument("--stream", metavar="S", help="only this stream (default: every one with uncommitted work)")
     _json(recover)
     fsck = _command(commands, "fsck", "care:fsck", "check the store for damage", "ai-vcs fsck\nai-vcs fsck --repair")
     fsck.add_argument("--repair", action="store_true", help="keep everything that is good and drop what is not")

@@ -61,6 +61,16 @@ class Place:
             raise NotInWorkTree
         return [_inside(os.fspath(start / path), Path(os.path.realpath(top))) for path in paths]
 
+    def has(self, path: bytes) -> bool:
+        """Whether something is at *path*: in the view, or without one in the stream's last commit."""
+        if not path:
+            return True
+        if self.view is not None:
+            return os.path.lexists(os.fsencode(self.view.mountpoint) + b"/" + path)
+        head = self.repository.refs.get(f"refs/heads/{self.stream}")
+        objects = self.repository.objects
+        return head is not None and objects.find(objects.tree_of(head), path) is not None
+
 
 def _inside(path: str, top: Path) -> bytes:
     # Only what lies above the last component is resolved: a symlink is itself a path of the tree.

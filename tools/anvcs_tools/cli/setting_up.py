@@ -1,6 +1,7 @@
 """``init``, ``deinit``, ``config`` and ``completion``."""
 
 import argparse
+import json
 from pathlib import Path
 
 from anvcs_tools.cli.output import print_json, say
@@ -70,7 +71,7 @@ def config(arguments: argparse.Namespace) -> int:
         say(f"warning: {warning}")
     for name, values in sections.items():
         for field, value in values.items():
-            print(f"{name}.{field}: {value}")
+            print(f"{name}.{field}: {json.dumps(value, ensure_ascii=False)}")  # a scalar of JSON is one of YAML
     return 0
 
 

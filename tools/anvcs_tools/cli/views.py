@@ -2,6 +2,9 @@
 
 import argparse
 import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,12 +144,24 @@ def _mounted(spec: "ViewSpec", pid: int) -> dict[str, Any]:
 
 
 def _tell_what_to_try(spec: "ViewSpec") -> None:
+    place = shlex.quote(str(spec.mountpoint))
     say(f"{spec.mountpoint} is the stream {spec.stream} (view {spec.name}). To try next:")
-    say(f"  cd {spec.mountpoint}")
+    if folder := _unknown_folder():
+        say(f'  export PATH="{folder}:$PATH"      for the shell to find this ai-vcs')
+    say(f"  cd {place}")
     say("  ls .anvcs .anvcs/refs/heads          every branch and commit is a directory")
     say('  ai-vcs status; ai-vcs commit -m "what I did"')
     say("  git status; git log                  Git works as ever")
-    say(f"  ai-vcs umount {spec.mountpoint}")
+    say(f"  ai-vcs umount {place}")
+
+
+def _unknown_folder() -> Path | None:
+    """Where this command lies, when the shell would find none of this name or another one."""
+    own = Path(sys.argv[0]).absolute()
+    if own.name != "ai-vcs" or not own.exists():  # `python -m`
+        return None
+    found = shutil.which("ai-vcs")
+    return None if found is not None and Path(found).samefile(own) else own.parent
 
 
 def umount(arguments: argparse.Namespace) -> int:

@@ -33,6 +33,14 @@ class RequestFailed(AnvcsError):
         self.exit_code = code_by_name(str(answer.get("error")))
 
 
+class NothingThere(AnvcsError):
+    """A path was chosen that is neither there nor uncommitted."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(f"nothing is at {path_text(path)}, and nothing uncommitted has that name")
+        self.path = path
+
+
 class RequestMalformed(AnvcsError):
     """An option of ``commit`` that can't be sent."""
 
@@ -40,12 +48,7 @@ class RequestMalformed(AnvcsError):
 def status(arguments: argparse.Namespace) -> int:
     """Show uncommitted work."""
     place = find_place(arguments)
-    if place.control is not None:
-        document: dict[str, Any] = json.loads((place.control / "status").read_bytes())
-    else:
-        from anvcs.status import room_status
-
-        document = room_status(place.repository, place.stream)
+    document = _status(place)
     document["selected"] = _texts(_selection(place).get())
     if arguments.json:
         print_json(document)
@@ -54,10 +57,19 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _status(place: Place) -> dict[str, Any]:
+    if place.control is not None:
+        document: dict[str, Any] = json.loads((place.control / "status").read_bytes())
+        return document
+    from anvcs.status import room_status
+
+    return room_status(place.repository, place.stream)
+
+
 def _print_status(document: dict[str, Any]) -> None:
     base = document.get("base")
     where = "detached" if document.get("detached") else f"stream {document['stream']}"
-    print(printable(f"{where} at {base[:12] if base else 'no commit yet'}"))
+    print(printable(f"{where} at {base[:12]}" if base else f"{where}, no commit yet"))
     for change in document["changed"]:
         renamed = f"  (was {change['renamed_from']})" if change.get("renamed_from") else ""
         print(printable(f"  {change['status']} {change['path']}{renamed}"))
@@ -81,7 +93,9 @@ def add(arguments: argparse.Namespace) -> int:
         selection.clear()
     chosen = selection.get()
     if arguments.paths:
-        chosen = selection.add(place.relative(arguments.paths, Path.cwd()))
+        paths = place.relative(arguments.paths, Path.cwd())
+        _check_there(place, paths)
+        chosen = selection.add(paths)
     texts = _texts(chosen)
     if arguments.json:
         print_json({"stream": place.stream, "selected": texts})
@@ -90,6 +104,18 @@ def add(arguments: argparse.Namespace) -> int:
     else:
         say("the next `ai-vcs commit` takes everything that has changed")
     return 0
+
+
+def _check_there(place: Place, paths: Iterable[bytes]) -> None:
+    """Refuse a path that can only be a slip of the keyboard: a deleted file is uncommitted work, this is nothing."""
+    document = _status(place)
+    known = {change[key] for change in document["changed"] for key in ("path", "renamed_from") if key in change}
+    known |= {held["path"] for held in document.get("local_only", ())}
+    for path in paths:
+        shown = path.decode("utf-8", "backslashreplace")  # as the document has it
+        if shown in known or any(name.startswith(shown + "/") for name in known) or place.has(path):
+            continue
+        raise NothingThere(path)
 
 
 def _selection(place: Place) -> "Selection":

@@ -41,7 +41,9 @@ def check_fuse(*, allow_other: bool = False) -> None:
     if shutil.which("fusermount3") is None:
         raise FuseMissing("fusermount3 is missing: apt-get install fuse3")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
-        raise FuseMissing("/dev/fuse can't be opened by this user; usually its mode is 0666: chmod 666 /dev/fuse")
+        raise FuseMissing(
+            "/dev/fuse can't be opened by this user; usually its mode is 0666; as root: chmod 666 /dev/fuse"
+        )
     if allow_other and os.geteuid() != 0 and not _user_allow_other():
         raise FuseMissing("allow_other: an ordinary user may do this when /etc/fuse.conf has the line user_allow_other")
 
@@ -75,17 +77,19 @@ def check_place(place: Path, own_trees: Iterable[Path]) -> None:
 
     *own_trees* are the repository's work trees and Git directories.
     """
-    for tree in own_trees:
-        if place == tree or tree in place.parents:
-            raise MountPlaceRefused(place, f"it is inside the repository's own directory {tree}")
-        if place in tree.parents:
-            raise MountPlaceRefused(place, f"it contains the repository {tree}")
+    around = mount_of(place)
+    if around is not None and around.is_view and around.path != place:
+        raise MountPlaceRefused(place, f"it is inside the view at {around.path}")
     mount = mount_at(place)
     if mount is not None and mount.is_view:
-        raise MountPlaceRefused(place, "a view is mounted there already; `ai-vcs views` tells which")
-    around = mount_of(place)
-    if around is not None and around.is_view:
-        raise MountPlaceRefused(place, f"it is inside the view at {around.path}")
+        raise MountPlaceRefused(place, "a view is mounted there already; ai-vcs umount ends it")
+    for tree in own_trees:
+        if place == tree or tree in place.parents:
+            raise MountPlaceRefused(
+                place, f"it is inside the repository's own directory {tree}; choose a place beside it"
+            )
+        if place in tree.parents:
+            raise MountPlaceRefused(place, f"it contains the repository {tree}; choose a place beside it")
     _make_empty(place)
 
 
@@ -99,8 +103,10 @@ def _make_empty(place: Path) -> None:
     except FileExistsError:
         raise MountPlaceRefused(place, "it is not a directory") from None
     except PermissionError:
-        raise MountPlaceRefused(place, "no permission") from None
+        raise MountPlaceRefused(place, "you may not make or read it") from None
     if occupied:
-        raise MountPlaceRefused(place, "it is not empty, and the mount would hide what is in it")
+        raise MountPlaceRefused(
+            place, "it is not empty, and the mount would hide what is in it; name an empty or a new directory"
+        )
     if os.geteuid() != 0 and not os.access(place, os.W_OK):
         raise MountPlaceRefused(place, "you can't write there, and fusermount3 refuses such a place")
