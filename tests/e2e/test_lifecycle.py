@@ -191,6 +191,7 @@ def test_a_submodule_is_an_empty_directory_that_can_be_filled(sample, tmp_path, 
     git("commit", "-q", "-m", "with a submodule", cwd=plain)
     view = mounted(plain, tmp_path / "view")
     assert list((view.path / "vendor" / "library").iterdir()) == []
+    assert (view.path / "vendor" / "library").stat().st_mode & 0o777 == 0o755
     assert git("status", "--porcelain", cwd=view.path) == ""
     git("submodule", "update", "-q", "--init", cwd=view.path)
     assert (view.path / "vendor" / "library" / "lib.txt").read_text() == "library\n"
