@@ -95,6 +95,10 @@ link_commands() {
     for name in ai-vcs anvcsfs; do
         target=$(pwd)/$venv/bin/$name
         [ -e "$target" ] || continue
+        # One that is there stays, unless it is a link to a copy of this project that is gone.
+        case $(readlink "/usr/local/bin/$name" || true) in
+            */bin/"$name") [ -e "/usr/local/bin/$name" ] || rm -f "/usr/local/bin/$name" ;;
+        esac
         if [ ! -e "/usr/local/bin/$name" ] && [ ! -L "/usr/local/bin/$name" ] && [ -w /usr/local/bin ]; then
             ln -s "$target" "/usr/local/bin/$name"
             say "linked /usr/local/bin/$name -> $target"
