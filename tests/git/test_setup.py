@@ -147,5 +147,11 @@ def test_what_the_user_changed_since_is_left_alone(repo):
 def test_from_a_linked_worktree_the_repository_is_configured(repo, tmp_path):
     repo.git("worktree", "add", "-q", str(tmp_path / "linked"))
     configure(inspect(tmp_path / "linked"))
-    assert repo.git("config", "notes.displayRef") == "refs/notes/anvcs"
+    assert repo.git("config", "notes.displayRef") == "refs/notes/anvc[s]"
     assert (repo.git_dir / "info/exclude").exists()
+
+
+def test_git_log_does_not_warn_while_there_are_no_notes(repo):
+    configure(inspect(repo.path))
+    done = subprocess.run(["git", "-C", str(repo.path), "log", "-1"], capture_output=True, check=True)
+    assert done.stderr == b""

@@ -66,6 +66,8 @@ class Rebaser:
     def _keep(self, draft: Draft, change: TreeChange, old: Oid | None) -> None:
         core, path = self._core, change.path
         cover, live = core.state.by_base.get(path), core.state.by_path.get(path)
+        if cover is None and live is None and all(leaf is None or leaf.mode == GITLINK for leaf in change[1:]):
+            return  # a submodule's pin is Git's alone; its work tree isn't the room's
         if change.new is None:
             if cover is not None:
                 self._base_lost(draft, cover)
@@ -133,6 +135,8 @@ class Rebaser:
     def _follow(self, draft: Draft, change: TreeChange, _: Oid | None) -> None:
         core, path = self._core, change.path
         cover, live = core.state.by_base.get(path), core.state.by_path.get(path)
+        if cover is None and live is None and all(leaf is None or leaf.mode == GITLINK for leaf in change[1:]):
+            return  # a submodule's pin is Git's alone; its work tree isn't the room's
         if change.new is None:
             if cover is not None:
                 self._base_lost(draft, cover)
