@@ -133,7 +133,7 @@ class Committer:
         inputs = tuple(self._input(room, change) for change in changes)
         contributors = tuple(
             Contributor(agent=one.agent, model=one.model, added=one.added, removed=one.removed, paths=len(one.paths))
-            for one in room.contributors()
+            for one in room.contributors(takes=lambda path: _wanted(path, request.paths))
         )
         return Plan(
             request=request,

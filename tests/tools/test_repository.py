@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from anvcs.model.room import Author
 from anvcs.repository import Repository, UncommittedWork
 from anvcs_tools import exit_codes
 from anvcs_tools.cli import main
@@ -212,6 +213,18 @@ def test_recover_makes_commits_that_plain_git_reads(plain, run):
     assert [(one["stream"], one["ref"], one["branch"]) for one in saved] == [("main", "refs/anvcs/wip/main", "rescued")]
     assert git("show", "rescued:a.txt", cwd=plain) == "changed"
     assert run("status", "-C", plain)["changed"]  # nothing is taken from the room
+
+
+def test_only_who_wrote_what_a_commit_takes_is_named_in_it(plain, run):
+    run("init", plain)
+    with Repository.open(plain).room("main") as opened:
+        opened.room.write(b"a.txt", b"one\ntwo\n", author=Author(agent="ann"))
+        opened.room.write(b"b.txt", b"1\n2\n3\n", author=Author(agent="bob"))
+    answer = run("commit", "-m", "b", "-C", plain, "--agent", "eve", plain / "b.txt")
+    assert [(one["agent"], one["added"]) for one in answer["contributors"]] == [("bob", 3)]
+    assert "ann" not in git("log", "-1", "--format=%B", cwd=plain)
+    answer = run("commit", "-m", "a", "-C", plain)
+    assert [(one["agent"], one["added"]) for one in answer["contributors"]] == [("ann", 1)]
 
 
 def test_a_policy_that_wants_passed_tests(plain, run):

@@ -5,7 +5,7 @@ any number of processes may have the same file open.  Every writing method is on
 record of the log: it is there completely or not at all.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -152,9 +152,11 @@ class Room:
         """What the log tells after op *after*."""
         return op_records(self._core, after, limit)
 
-    def contributors(self, since: Seq = START) -> list[Contribution]:
-        """Who did what is not committed yet, in ops after *since*."""
-        return contributors(self._core, since)
+    def contributors(
+        self, since: Seq = START, *, takes: Callable[[bytes], bool] = lambda _: True
+    ) -> list[Contribution]:
+        """Who did what is not committed yet, in ops after *since* and paths that *takes* accepts."""
+        return contributors(self._core, since, takes)
 
     # --- writing contents
 

@@ -1,6 +1,6 @@
 """What a room tells others: its changes by path, its ops, its contributors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from anvcs.model.changes import Contribution, PathChange
@@ -61,12 +61,12 @@ class _Sum:
     paths: dict[bytes, None] = field(default_factory=dict)
 
 
-def contributors(core: Core, since: Seq) -> list[Contribution]:
-    """Who did what is not committed yet, the most lines first."""
+def contributors(core: Core, since: Seq, takes: Callable[[bytes], bool] = lambda _: True) -> list[Contribution]:
+    """Who did what is not committed yet in the paths that *takes* accepts, the most lines first."""
     sums: dict[tuple[str, str], _Sum] = {}
     counted: set[Seq] = set()
     for entry in core.state.by_id.values():
-        if is_dir(entry):
+        if is_dir(entry) or not any(takes(path) for path in (entry.path, entry.base_path) if path is not None):
             continue
         path = entry.path if entry.path is not None else entry.base_path
         for seq in _uncommitted(core, entry, since):
