@@ -36,7 +36,7 @@ def test_git_fills_it_and_moves_its_pin(view):
     assert (inside / "lib.c").read_text() == "int one;\n"
     assert status(view) == ""
     (inside / "lib.c").write_text("int two;\n")
-    assert status(view).split() == ["m", "vendor/lib"]
+    assert status(view).split() == ["M", "vendor/lib"]
     git("commit", "-qam", "two", cwd=inside)
     git("add", "vendor/lib", cwd=view.path)
     git("commit", "-qm", "another pin", cwd=view.path)
