@@ -100,6 +100,8 @@ class Follower:
         if self.committing:
             return
         view = self._view
+        if not view.find_store():
+            return
         head = admin.read_head(self._admin)
         detached = isinstance(head, admin.Detached)
         stream = view.stream if isinstance(head, admin.Detached) else stream_of(head)
@@ -150,8 +152,7 @@ class Follower:
         Raises:
             Later: Git has written the index since, and is asked in a thread.
         """
-        index = self._admin / "index"
-        stamp = os.stat(index).st_mtime_ns if index.exists() else 0
+        stamp = self._stamp()
         if stamp == self._index_stamp:
             return
         if self._forced is None or self._forced[0] != stamp:
@@ -160,6 +161,13 @@ class Follower:
         for path in self._forced[1]:
             if self._view.is_on_disk(path):
                 self._publisher.publish(path, force=True)
+
+    def _stamp(self) -> int:
+        """Tells one state of the index from another."""
+        try:
+            return os.stat(self._admin / "index").st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def _ask_forced(self, stamp: int) -> None:
         base = self._view.room.base
@@ -201,8 +209,11 @@ class Follower:
         owner = (self._view.uid, self._view.gid)
 
         def update() -> None:
+            untouched = self._stamp() == self._index_stamp
             indexing.update_after_commit(self._admin, old, new, stats, owner, keep_staged=keep_staged)
             self._note_index(new)
+            if untouched:  # what is new in it is ours: nothing that Git was told to add
+                self._index_stamp = self._stamp()
 
         self.index.add(update)
 
@@ -220,9 +231,13 @@ class Follower:
         noted = Oid(bytes.fromhex(self._index_base.read_text())) if self._index_base.exists() else None
         if noted is None or not (self._admin / "index").exists():
             self.index.add(self._stat_job(base))
-            self.index.add(lambda: self._note_index(base))
+            self.index.add(lambda: self._built(base))
         elif noted != base:
             self._update_index(noted, base, [], keep_staged=True)
+
+    def _built(self, base: Oid) -> None:
+        self._note_index(base)
+        self._index_stamp = self._stamp()
 
     def wait_ready(self) -> None:
         """Called when Git opens the view's ``.git``: refs followed, index right.

@@ -9,6 +9,8 @@ Python's lock through each call.
 import hashlib
 import os
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -105,6 +107,10 @@ def common_dir_of(git_dir: Path) -> Path:
     return Path(os.path.normpath(git_dir / target))
 
 
+_TREE_ENTRIES_KEPT = 16_384
+"""Entries of recently read trees that stay parsed: about 4 MB."""
+
+
 class ObjectStore:
     """Reads and writes objects; ids are 20 raw bytes, names and paths are bytes."""
 
@@ -115,6 +121,9 @@ class ObjectStore:
         self._loose = LooseWriter(self._objects)
         _limit_mappings()
         self._odb = pygit2.Odb(str(self._objects))
+        self._trees: OrderedDict[Oid, tuple[TreeEntry, ...]] = OrderedDict()
+        self._tree_entries = 0
+        self._tree_lock = threading.Lock()
 
     # Reading
 
@@ -152,7 +161,21 @@ class ObjectStore:
         """A directory's entries in Git's order."""
         if oid == EMPTY_TREE:  # Git knows it without storing it
             return ()
-        return parse_tree(oid, self._read(oid, TREE))
+        known = self._trees.get(oid)
+        if known is None:
+            known = parse_tree(oid, self._read(oid, TREE))
+            self._keep_tree(oid, known)
+        return known
+
+    def _keep_tree(self, oid: Oid, entries: tuple[TreeEntry, ...]) -> None:
+        """Remember a tree: following a commit reads the same few several times."""
+        with self._tree_lock:
+            if oid in self._trees or len(entries) > _TREE_ENTRIES_KEPT // 8:
+                return
+            self._trees[oid] = entries
+            self._tree_entries += len(entries)
+            while self._tree_entries > _TREE_ENTRIES_KEPT:
+                self._tree_entries -= len(self._trees.popitem(last=False)[1])
 
     def spool_blob(self, oid: Oid, dest: Path) -> None:
         """Write a blob's verified bytes to the file *dest* without holding them in memory."""
