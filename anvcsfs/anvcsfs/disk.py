@@ -23,6 +23,13 @@ def exchange_on_disk(old: bytes, new: bytes) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def _own_umask() -> int:
+    """What our own files are kept from being; the callers' masks were applied by the kernel already."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 class DiskFiles:
     """Verbs on nodes whose bytes are real files below the view's folder."""
 
@@ -30,6 +37,7 @@ class DiskFiles:
         self._view = view
         self._inodes = inodes
         self._privileged = os.geteuid() == 0
+        self._umask = _own_umask()
 
     def real(self, node: Node) -> bytes:
         """Where *node* lies on the real disk."""
@@ -57,6 +65,8 @@ class DiskFiles:
             self._view.pending.add(path, due=time.monotonic() + self._view.limits.publish_s)
         kept = flags & (_KEPT_FLAGS & ~os.O_ACCMODE & ~os.O_APPEND)
         fd = self._open_new(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | kept, mode)
+        if mode & self._umask:
+            os.fchmod(fd, mode & 0o7777)
         self._give_to(fd, parent, caller)
         node = self._born(parent, name, path, place, os.fstat(fd))
         assert isinstance(node, File)  # a regular file was just made
@@ -78,6 +88,8 @@ class DiskFiles:
             self._view.pending.add(path, due=time.monotonic() + self._view.limits.publish_s)
         real = self._view.ensure_real_parent(path)
         os.mknod(real, mode, rdev)
+        if mode & self._umask:
+            os.chmod(real, mode & 0o7777)
         self._give_to(real, parent, caller)
         return self._born(parent, name, path, place, os.lstat(real))
 
@@ -87,6 +99,8 @@ class DiskFiles:
         real = self._view.ensure_real_parent(path)
         try:
             os.mkdir(real, mode & 0o7777)
+            if mode & self._umask:
+                os.chmod(real, st.S_IMODE(os.lstat(real).st_mode) | mode & 0o777)
         except FileExistsError:
             if os.listdir(real):
                 raise

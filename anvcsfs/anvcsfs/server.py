@@ -27,7 +27,6 @@ def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
     *ready* is called once the mount answers.  Returns 0 after a clean unmount.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    os.umask(0)  # the kernel has applied the caller's
     sys.setswitchinterval(_SWITCH_S)  # a busy thread must not hold requests up
     with ExitStack() as stack:
         parts = assemble(spec, stack)
@@ -44,8 +43,10 @@ def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
         stack.callback(pyfuse3.close, unmount=True)
         parts.view.notifier.start(KernelNotifier())
         stack.callback(parts.view.notifier.stop)
-        trio.run(_serve, parts, adapter, ready, instruments=[Exits(gate)])
-        parts.close_down()
+        try:
+            trio.run(_serve, parts, adapter, ready, instruments=[Exits(gate)])
+        finally:
+            parts.close_down()
     return 0
 
 
@@ -118,6 +119,8 @@ async def _housekeeping(parts: Assembly, adapter: Adapter) -> None:
             await adapter.attempt_in_thread(parts.view.room.checkpoint)
         if 0 < parts.view.limits.wip_s <= elapsed:
             elapsed = 0.0
-            job = parts.table.follower.wip_job()
-            if job is not None:
-                await adapter.attempt_in_thread(job)
+            jobs: list[Callable[[], None] | None] = []
+            await adapter.attempt(lambda: jobs.append(parts.table.follower.wip_job()))
+            for job in jobs:
+                if job is not None:
+                    await adapter.attempt_in_thread(job)

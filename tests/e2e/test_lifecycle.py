@@ -45,6 +45,15 @@ def test_everything_survives_a_remount(view):
     assert git("status", "--porcelain", cwd=view.path) == status
 
 
+def test_nothing_that_a_view_stores_is_open_to_everybody(view):
+    """The kernel has applied the caller's umask already; the server's own files need one too."""
+    edit(view)
+    commit(view.path, "some work")
+    view.unmount()
+    found = [path for path in view.repository.rglob("*") if path.lstat().st_mode & 0o170002 in (0o040002, 0o100002)]
+    assert found == []
+
+
 def test_uncommitted_work_is_in_git_after_unmounting(view):
     edit(view)
     before = snapshot(view.path / "project")

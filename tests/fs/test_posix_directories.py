@@ -20,15 +20,18 @@ def test_make_and_remove(place: Place):
     assert not (place / "new").exists()
 
 
-def test_umask_binds(place: Place):
-    before = os.umask(0o027)
+@pytest.mark.parametrize("mask", [0o027, 0])
+def test_umask_binds(place: Place, mask):
+    before = os.umask(mask)
     try:
         os.mkdir(place / "new", 0o777)
         os.close(os.open(place / "file", os.O_CREAT | os.O_WRONLY, 0o666))
+        os.mknod(place / "node", stat.S_IFREG | 0o666)
     finally:
         os.umask(before)
-    assert stat.S_IMODE(os.stat(place / "new").st_mode) == 0o750
-    assert stat.S_IMODE(os.stat(place / "file").st_mode) == 0o640
+    assert stat.S_IMODE(os.stat(place / "new").st_mode) == 0o777 & ~mask
+    assert stat.S_IMODE(os.stat(place / "file").st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE(os.stat(place / "node").st_mode) == 0o666 & ~mask
 
 
 @pytest.mark.parametrize(
