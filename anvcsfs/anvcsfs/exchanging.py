@@ -30,16 +30,16 @@ class Exchanges:
     def exchange(self, old_dir: Dir, old: bytes, node: Node, new_dir: Dir, new: bytes, target: Node) -> None:
         """Swap *old* and *new*, which both exist."""
         view = self._view
+        if (node.place is Place.LOCAL) != (target.place is Place.LOCAL):
+            raise _fail(errno.EXDEV)
         for each in (node, target):
             if isinstance(each, File) and each.place is Place.PENDING:
                 self._publisher.publish(each.path, force=True)
         first, second = join(old_dir.path, old), join(new_dir.path, new)
         if node.place is Place.LOCAL and target.place is Place.LOCAL:
             exchange_on_disk(view.real(first), view.real(second))
-        elif node.place is Place.SHARED and target.place is Place.SHARED:
-            self._exchange_shared(first, node, second, target)
         else:
-            raise _fail(errno.EXDEV)
+            self._exchange_shared(first, node, second, target)
         self._inodes.swap(old_dir, old, node, new_dir, new, target)
         for each in (node, target):
             assert each.parent is not None

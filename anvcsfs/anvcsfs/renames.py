@@ -64,6 +64,8 @@ class Renames:
             if target is None:
                 raise _fail(errno.ENOENT)
             self._exchanges.exchange(old_dir, old, node, new_dir, new, target)
+            self._rule_came(new_dir, new, node)
+            self._rule_came(old_dir, old, target)
             return
         if target is not None:
             if flags & NOREPLACE:
@@ -305,15 +307,19 @@ class Renames:
 
     def _rules_moved(self, old_dir: Dir, old: bytes, new_dir: Dir, new: bytes, node: Node) -> None:
         """Ignore and attribute files may have come, gone or moved along."""
-        view = self._view
         if old in RULE_FILES and old_dir.place is not Place.LOCAL:
-            view.rule_changed(join(old_dir.path, old), None)
-        if new in RULE_FILES and isinstance(node, File) and node.mode & 0o170000 != SYMLINK:
+            self._view.rule_changed(join(old_dir.path, old), None)
+        self._rule_came(new_dir, new, node)
+
+    def _rule_came(self, parent: Dir, name: bytes, node: Node) -> None:
+        """*node* got *name*; if that is the name of an ignore or attribute file, its rules hold from now on."""
+        view, path = self._view, join(parent.path, name)
+        if name in RULE_FILES and isinstance(node, File) and node.mode & 0o170000 != SYMLINK:
             if node.on_disk:
                 with open(self._disk.real(node), "rb") as file:
-                    view.rule_changed(join(new_dir.path, new), file.read())
+                    view.rule_changed(path, file.read())
             elif node.place is Place.SHARED:
-                view.rule_changed(join(new_dir.path, new), self._files.content(node))
+                view.rule_changed(path, self._files.content(node))
 
 
 def move_shadow(view: View, source: bytes, dest: bytes) -> None:

@@ -245,11 +245,13 @@ class View:
     # Rules
 
     def load_rules(self, directory: bytes, names: dict[bytes, object]) -> None:
-        """Mirror the ignore and attribute files among *names*, which a directory load found."""
+        """Mirror the ignore and attribute files among *names*, which a directory load found.
+
+        That there are none is told as well: another directory may have had this path.
+        """
         for name in RULE_FILES:
-            source = names.get(name)
-            if source is not None:
-                self.skeleton.put(join(directory, name), self._rule_bytes(join(directory, name), source))
+            path, source = join(directory, name), names.get(name)
+            self.skeleton.put(path, None if source is None else self._rule_bytes(path, source))
 
     def _rule_bytes(self, path: bytes, source: object) -> bytes | None:
         if isinstance(source, TreeEntry):
