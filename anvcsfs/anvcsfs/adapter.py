@@ -20,6 +20,7 @@ from pyfuse3 import (
 )
 
 from anvcs.errors import AnvcsError
+from anvcs.rooms.errors import RoomBusy
 from anvcsfs.control_nodes import ControlFile
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import FileHandle
@@ -31,8 +32,12 @@ from anvcsfs.table import Table
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_ATTEMPTS = 100
+_ATTEMPTS = 1000
+_PATIENCE_S = 5.0
+"""How long a request waits for another process's append before it is EAGAIN."""
 _MAX_NAME = 255
+_UNSUPPORTED = (b"system.", b"security.selinux")
+"""Extended attributes that no view has: access control lists and labels."""
 
 
 class KernelNotifier:
@@ -70,17 +75,29 @@ class Adapter(pyfuse3.Operations):
 
     async def _call(self, verb: Callable[[], T]) -> T:
         """Call *verb*; when it asks for a thread, give it one and call again."""
+        patience: float | None = None
         try:
             for _ in range(_ATTEMPTS):
                 try:
                     return verb()
                 except Later as later:
                     await self.in_thread(later.job)
+                except RoomBusy:
+                    now = trio.current_time()
+                    patience = now + _PATIENCE_S if patience is None else patience
+                    if now > patience:
+                        raise
+                    await self._wait_for_room(patience - now)
         except FUSEError:
             raise
         except Exception as error:  # whatever escapes a handler would end the mount
             raise self._refusal(error) from error
         raise FUSEError(errno.EAGAIN)
+
+    async def _wait_for_room(self, seconds: float) -> None:
+        """Wait in a thread while another process is inside its append."""
+        room = self._table.view.room
+        await self.in_thread(lambda: room.wait_writable(seconds))
 
     async def attempt(self, verb: Callable[[], None]) -> None:
         """`_call` for our own tasks: a failure is logged and tried again by the next occasion."""
@@ -93,8 +110,8 @@ class Adapter(pyfuse3.Operations):
         """`in_thread` for our own tasks."""
         try:
             await self.in_thread(job)
-        except (AnvcsError, OSError):
-            log.exception("housekeeping failed")
+        except Exception:  # the next occasion may do better; the mount must not end
+            log.warning("housekeeping failed", exc_info=True)
 
     async def in_thread(self, job: Callable[[], T]) -> T:
         """Run *job* in a thread while other requests are served."""
@@ -237,6 +254,8 @@ class Adapter(pyfuse3.Operations):
         if name == b"security.capability":
             # Asked before every write.  File capabilities mean nothing on a mount without setuid.
             raise FUSEError(errno.ENODATA)
+        if name.startswith(_UNSUPPORTED):
+            raise FUSEError(errno.ENOTSUP)  # ls then asks for one file and not for each
         return await self._call(lambda: self._table.xattrs.get(self._table.inodes.get(inode), name))
 
     async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[bytes]:
@@ -300,11 +319,19 @@ class Adapter(pyfuse3.Operations):
 
     async def flush(self, fh: FileHandleT) -> None:
         """FLUSH."""
-        await self._call(lambda: self._table.flush(fh))
+        try:
+            await self._call(lambda: self._table.flush(fh))
+        except FUSEError as error:
+            self._table.flush_failed(fh, error.__cause__)
+            raise
 
     async def release(self, fh: FileHandleT) -> None:
         """RELEASE."""
-        await self._call(lambda: self._table.release(fh))
+        try:
+            await self._call(lambda: self._table.release(fh))
+        except FUSEError as error:
+            log.warning("what was written could not be saved: %s", error.__cause__ or error)
+            await self._call(lambda: self._table.give_up(fh))
 
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
         """FSYNC."""
