@@ -36,6 +36,13 @@ class ControlFile(File):
         """What was last told of the content: its time changes when this does."""
 
 
+class TokenFile(ControlFile):
+    """A control file under a name that is asked for once."""
+
+    __slots__ = ()
+    fleeting = True
+
+
 class ControlDir(Dir):
     """A directory whose names are found by asking."""
 

@@ -69,6 +69,16 @@ ERRNO: dict[str, int] = {
     "ViewDescriptionDamaged": errno.EIO,
     "NoSuchView": errno.ENOENT,
     "ViewNameInvalid": errno.EINVAL,
+    # streams and views of a whole repository: met by the command line only
+    "HeadDetached": errno.EINVAL,
+    "NoSuchStream": errno.ENOENT,
+    "NothingCommitted": errno.ENOENT,
+    "SeveralStreams": errno.EINVAL,
+    "StreamExists": errno.EEXIST,
+    "StreamNameInvalid": errno.EINVAL,
+    "UncommittedWork": errno.EBUSY,
+    "ViewShowsAnother": errno.EBUSY,
+    "ViewsInUse": errno.EBUSY,
 }
 """Class name → errno; by name, so that nothing is imported only to be listed.  A test walks every leaf."""
 

@@ -62,8 +62,8 @@ class Inodes:
         """Whether *node* is still in the table."""
         return self._nodes.get(node.ino) is node
 
-    def drop_control(self, node: Node) -> None:
-        """Let go of a control node that was made for one use."""
+    def drop_fleeting(self, node: Node) -> None:
+        """Let go of a control node after its one use; the kernel may take long to forget it."""
         if node.opens == 0:
             self._nodes.pop(node.ino, None)
 
@@ -247,7 +247,9 @@ class Inodes:
 
     def drop_if_unused(self, node: Node) -> None:
         """Let go of *node*, and of parents that were only there for it."""
-        while node.nlookup <= 0 and node.opens == 0 and node.ino != ROOT_INODE and node.place is not Place.CONTROL:
+        while node.nlookup <= 0 and node.opens == 0 and node.ino != ROOT_INODE:
+            if node.place is Place.CONTROL and not node.fleeting:
+                return
             if isinstance(node, Dir) and node.live:
                 return
             self._nodes.pop(node.ino, None)

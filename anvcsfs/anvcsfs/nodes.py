@@ -53,6 +53,9 @@ class HistorySource(NamedTuple):
 class Node:
     """One inode.  ``nlookup`` counts what the kernel owes us in FORGETs."""
 
+    fleeting = False
+    """Whether a control node was made for one use."""
+
     __slots__ = (
         "atime_ns",
         "ctime_ns",

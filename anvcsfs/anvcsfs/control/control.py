@@ -17,10 +17,10 @@ from anvcsfs.callers import holds
 from anvcsfs.control.committing import CommitRequests
 from anvcsfs.control.history import History
 from anvcsfs.control.reports import Reports, document
-from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle
+from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle, TokenFile
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import Caller
-from anvcsfs.nodes import Dir, Node
+from anvcsfs.nodes import Node
 from anvcsfs.status import Status
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Control:
         root_fixed[b".git"] = node
 
     def _monitor(self, parent: ControlDir, token: bytes) -> Node | None:
-        node = ControlFile(self._number(), parent, token, lambda: self._view.journal.answer(token))
+        node = TokenFile(self._number(), parent, token, lambda: self._view.journal.answer(token))
         self._take(node)
         return node
 
@@ -163,8 +163,8 @@ class Control:
         if handle.wrote is not None:
             self._run(handle)
         handle.node.opens -= 1
-        if isinstance(handle.node.parent, Dir) and handle.node.parent.name == b"fsmonitor":
-            self._table.inodes.drop_control(handle.node)
+        if handle.node.fleeting:
+            self._table.inodes.drop_fleeting(handle.node)
 
     def _run(self, handle: ControlHandle) -> None:
         node = handle.node
