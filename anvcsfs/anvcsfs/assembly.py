@@ -37,9 +37,9 @@ class Assembly:
     def close_down(self) -> None:
         """After the unmount: nothing that was acknowledged stays only here."""
         self.table.finish()
-        job = self.table.follower.wip_job()
-        if job is not None:
-            job()
+        for job in (self.table.follower.wip_job(), self.table.follower.keep_job()):
+            if job is not None:
+                job()
         self.view.room.checkpoint()
 
 

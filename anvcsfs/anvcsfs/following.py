@@ -65,6 +65,13 @@ def stream_of(head: admin.Branch) -> str:
     return head.name.removeprefix("refs/heads/")
 
 
+def _stamp(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 class Follower:
     """Keeps room, base and index in step with Git."""
 
@@ -88,10 +95,13 @@ class Follower:
         self._stat_job = stat_job
         self.index = IndexJobs()
         self.committing = False
+        self.behind: CommitResult | None = None
+        """A commit of ours that the room, busy then, has not taken in."""
         self._index_base = view.folder / "index-base"
         self._index_stamp = 0
         self._forced: tuple[int, list[bytes]] | None = None
         self._wip_seq = view.room.seq
+        self._kept: tuple[int, ...] = ()
 
     # Following refs
 
@@ -102,6 +112,9 @@ class Follower:
         view = self._view
         if not view.find_store():
             return
+        if self.behind is not None:
+            self.committed(self.behind)
+            self.behind = None
         head = admin.read_head(self._admin)
         detached = isinstance(head, admin.Detached)
         stream = view.stream if isinstance(head, admin.Detached) else stream_of(head)
@@ -250,6 +263,19 @@ class Follower:
             raise Later(self.index.run)
 
     # Work in progress
+
+    def keep_job(self) -> Callable[[], None] | None:
+        """What keeps staged and detached work from Git's gc; ``None`` when Git has written nothing since."""
+        stamps = tuple(_stamp(self._admin / name) for name in ("index", "HEAD", "logs/HEAD"))
+        if stamps == self._kept:
+            return None
+        self._kept = stamps
+        name = self._view.folder.name
+
+        def keep() -> None:
+            admin.keep(self._admin, name)
+
+        return keep
 
     def wip_job(self) -> Callable[[], None] | None:
         """What saves uncommitted work as a commit that plain Git can read; ``None`` when it is saved."""

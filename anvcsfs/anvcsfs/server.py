@@ -119,8 +119,17 @@ async def _housekeeping(parts: Assembly, adapter: Adapter) -> None:
             await adapter.attempt_in_thread(parts.view.room.checkpoint)
         if 0 < parts.view.limits.wip_s <= elapsed:
             elapsed = 0.0
-            jobs: list[Callable[[], None] | None] = []
-            await adapter.attempt(lambda: jobs.append(parts.table.follower.wip_job()))
-            for job in jobs:
-                if job is not None:
-                    await adapter.attempt_in_thread(job)
+            await _save_wip(parts, adapter)
+
+
+async def _save_wip(parts: Assembly, adapter: Adapter) -> None:
+    """Save uncommitted work as a commit that plain Git can read, and keep what is staged from its gc."""
+    jobs: list[Callable[[], None]] = []
+
+    def prepare() -> None:
+        found = (parts.table.follower.wip_job(), parts.table.follower.keep_job())
+        jobs.extend(job for job in found if job is not None)
+
+    await adapter.attempt(prepare)
+    for job in jobs:
+        await adapter.attempt_in_thread(job)

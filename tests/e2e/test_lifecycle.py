@@ -54,6 +54,24 @@ def test_nothing_that_a_view_stores_is_open_to_everybody(view):
     assert found == []
 
 
+def test_what_git_knows_of_a_view_survives_a_prune(view):
+    """What is staged and what a detached HEAD names is reached from no branch."""
+    app = view.path / "project" / "app.py"
+    app.write_text("staged\n")
+    git("add", "project/app.py", cwd=view.path)
+    app.write_text("later\n")
+    view.unmount()
+    git("prune", "--expire=now", cwd=view.repository)
+    view.mount()
+    assert git("show", ":project/app.py", cwd=view.path).strip() == "staged"
+    git("switch", "-q", "--detach", cwd=view.path)
+    git("commit", "-q", "--allow-empty", "-m", "on no branch", cwd=view.path)
+    view.unmount()
+    git("prune", "--expire=now", cwd=view.repository)
+    view.mount()
+    assert git("log", "-1", "--format=%s", cwd=view.path).strip() == "on no branch"
+
+
 def test_uncommitted_work_is_in_git_after_unmounting(view):
     edit(view)
     before = snapshot(view.path / "project")
