@@ -106,10 +106,8 @@ class View:
         self.git_problem: str | None = None
         """Why Git can't be followed at the moment, for the status."""
         self.epoch_ns = epoch_ns
-        self.uid = uid
-        self.gid = gid
-        self.limits = limits
-        self.read_only = read_only
+        self.uid, self.gid = uid, gid
+        self.limits, self.read_only = limits, read_only
         self.local = os.fsencode(folder / "local")
         os.makedirs(self.local, exist_ok=True)
         self._deep = DeepNames(self.real)

@@ -151,7 +151,7 @@ def test_a_revert_of_what_was_seen_is_a_revert(tmp_path: Path) -> None:
 
 
 def _save(room: Room, data: bytes, base: int | None = None) -> bytes:
-    room.write(b"f", data, base=base)  # type: ignore[arg-type]
+    room.write(b"f", data, base=base)
     return shown(room)[b"f"]
 
 

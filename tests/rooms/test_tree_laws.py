@@ -103,7 +103,7 @@ class TreeMachine(RuleBasedStateMachine):
             self.room().remove(path)
             self.model.files.pop(path)
         else:
-            self.expect((NoSuchPath, PathInUse), self.room().remove, path)  # type: ignore[arg-type]
+            self.expect((NoSuchPath, PathInUse), self.room().remove, path)
 
     @rule(old=paths, new=paths)
     def rename(self, old: bytes, new: bytes) -> None:

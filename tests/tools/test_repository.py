@@ -247,9 +247,9 @@ def test_a_misspelt_path_is_not_chosen(plain, run, monkeypatch):
     run("init", plain)
     monkeypatch.chdir(plain)
     edit(plain, b"new/b.txt", b"b\n")
-    error = run("add", "new", "nwe", code=exit_codes.NOT_FOUND)["error"]
+    error = run("add", "new", "newx", code=exit_codes.NOT_FOUND)["error"]
     assert error["type"] == "NothingThere"
-    assert "nwe" in error["message"]
+    assert "newx" in error["message"]
     assert run("status")["selected"] == []
     assert run("add", "a.txt", "new")["selected"] == ["a.txt", "new"]  # unchanged, but there
 

@@ -53,7 +53,7 @@ def _command_line() -> Iterator[str]:
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     for action in parser._actions:  # noqa: SLF001  # argparse offers no other way to its subcommands
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  # as above
             found: dict[str, argparse.ArgumentParser] = dict(action.choices)
             return found
     return {}

@@ -27,7 +27,7 @@ class Configuration:
             git_dir / "HEAD",
             Path("/etc/gitconfig"),
             Path(os.path.expanduser("~/.gitconfig")),  # noqa: PTH111 - Path.expanduser fails without a home
-            Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "git/config",  # noqa: PTH111
+            Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "git/config",  # noqa: PTH111 - as above
         )
         self._key = (git_dir, self._possible)
 

@@ -162,7 +162,7 @@ class Core:
             text = version.read() if version else b""
             return to_crlf(text) if entry.ref else text
         if entry.content is Content.GIT:
-            return self.base.tree.show(entry.ref, entry.base_path or entry.path or b"")  # type: ignore[arg-type]
+            return self.base.tree.show(Oid(entry.ref), entry.base_path or entry.path or b"")
         if entry.content is Content.OPAQUE:
             return self.objects.read(entry.ref)
         return entry.ref if entry.content is Content.INLINE else b""

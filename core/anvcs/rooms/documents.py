@@ -57,7 +57,7 @@ class Document:
     def apply(self, updates: Sequence[bytes]) -> None:
         """Take in updates of other lines of writing."""
         for update in updates:
-            _guarded(lambda data=update: self._doc.apply_update(data))  # type: ignore[misc]
+            _guarded(lambda data=update: self._doc.apply_update(data))  # type: ignore[misc]  # a default is beyond inference
 
     def text(self) -> bytes:
         """The whole text."""
@@ -78,7 +78,7 @@ class Document:
         shift = 0
         for first in range(0, len(splices), _SPLICES_PER_TRANSACTION):
             part = splices[first : first + _SPLICES_PER_TRANSACTION]
-            _guarded(lambda part=part, shift=shift: self._splice(part, shift, updates))  # type: ignore[misc]
+            _guarded(lambda part=part, shift=shift: self._splice(part, shift, updates))  # type: ignore[misc]  # as above
             shift += sum(len(splice.text) - (splice.stop - splice.start) for splice in part)
         length = _guarded(lambda: len(self._text))
         if length != len(text) + shift:

@@ -134,8 +134,7 @@ def _rows(file: Path, report: Report) -> dict[int, tuple[Any, ...]]:
 def _walk(db: sqlite3.Connection, order: str, beyond: str, report: Report) -> dict[int, tuple[Any, ...]]:
     found: dict[int, tuple[Any, ...]] = {}
     at = -1 if order == "ASC" else 1 << 62
-    # The two words are the constants above.
-    sql = f"SELECT * FROM ops WHERE seq {beyond} ? ORDER BY seq {order} LIMIT 1"  # noqa: S608
+    sql = f"SELECT * FROM ops WHERE seq {beyond} ? ORDER BY seq {order} LIMIT 1"  # noqa: S608 - two words of ours
     while True:
         try:
             row = db.execute(sql, (at,)).fetchone()

@@ -205,7 +205,7 @@ class OpLog:
         left = limit
         while left is None or left > 0:
             rows = self._rows(
-                f"SELECT {_COLUMNS} FROM ops WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM ops WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - our own names
                 (after, _BATCH if left is None else min(left, _BATCH)),
             )
             if not rows:
@@ -217,7 +217,7 @@ class OpLog:
 
     def op(self, seq: Seq) -> Op:
         """Op number *seq*."""
-        rows = self._rows(f"SELECT {_COLUMNS} FROM ops WHERE seq = ?", (seq,))  # noqa: S608
+        rows = self._rows(f"SELECT {_COLUMNS} FROM ops WHERE seq = ?", (seq,))  # noqa: S608 - our own names
         if not rows:
             raise RoomDamaged(self.file, f"record {seq} is missing")
         return self._op(rows[0])

@@ -1,7 +1,6 @@
 """Rows that read: walking, searching, packing, and Git's status, warm and cold."""
 
-# The plain calls: what is timed should be the file system, not pathlib.
-# ruff: noqa: PTH114, PTH118, PTH123
+# ruff: noqa: PTH114, PTH118, PTH123 - plain calls: what is timed should be the file system, not pathlib
 
 import os
 import shutil

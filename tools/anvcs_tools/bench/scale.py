@@ -1,7 +1,6 @@
 """What must not grow with the repository: mounting, committing, memory."""
 
-# The plain calls: what is timed should be the file system, not pathlib.
-# ruff: noqa: PTH123, PTH208
+# ruff: noqa: PTH123, PTH208 - plain calls: what is timed should be the file system, not pathlib
 
 import os
 import shutil

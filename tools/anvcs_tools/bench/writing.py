@@ -1,7 +1,6 @@
 """Rows that write: editors' ways of saving, big files, local files, and whole programs at work."""
 
-# The plain calls: what is timed should be the file system, not pathlib.
-# ruff: noqa: PTH105, PTH123
+# ruff: noqa: PTH105, PTH123 - plain calls: what is timed should be the file system, not pathlib
 
 import importlib.util
 import os
