@@ -94,6 +94,15 @@ class Adapter(pyfuse3.Operations):
             raise self._refusal(error) from error
         raise FUSEError(errno.EAGAIN)
 
+    async def _finished(self, fh: int, verb: Callable[[], T]) -> T:
+        """`_call` for verbs that may carry a request out, which may have taken effect although it failed."""
+        try:
+            return await self._call(verb)
+        except FUSEError as error:
+            if not self._table.done_nevertheless(fh, error.__cause__):
+                raise
+        return await self._call(verb)
+
     async def _wait_for_room(self, seconds: float) -> None:
         """Wait in a thread while another process is inside its append."""
         room = self._table.view.room
@@ -123,6 +132,8 @@ class Adapter(pyfuse3.Operations):
 
     def _refusal(self, error: Exception) -> FUSEError:
         number = errno_of(error)
+        if number in (errno.EIO, errno.ENOENT) and not self._table.view.find_store():
+            return FUSEError(errno.ESTALE)
         if not isinstance(error, (OSError, AnvcsError)) or number == errno.EIO:
             log.error("a request failed", exc_info=error)
         return FUSEError(number)
@@ -311,7 +322,7 @@ class Adapter(pyfuse3.Operations):
 
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """READ."""
-        return await self._call(lambda: self._table.read(fh, off, size))
+        return await self._finished(fh, lambda: self._table.read(fh, off, size))
 
     async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
         """WRITE."""
@@ -319,11 +330,7 @@ class Adapter(pyfuse3.Operations):
 
     async def flush(self, fh: FileHandleT) -> None:
         """FLUSH."""
-        try:
-            await self._call(lambda: self._table.flush(fh))
-        except FUSEError as error:
-            self._table.flush_failed(fh, error.__cause__)
-            raise
+        await self._finished(fh, lambda: self._table.flush(fh))
 
     async def release(self, fh: FileHandleT) -> None:
         """RELEASE."""
@@ -335,7 +342,7 @@ class Adapter(pyfuse3.Operations):
 
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
         """FSYNC."""
-        job = await self._call(lambda: self._table.fsync(fh, data_only=datasync))
+        job = await self._finished(fh, lambda: self._table.fsync(fh, data_only=datasync))
         if job is not None:
             await self._synced(job)
 

@@ -1,6 +1,8 @@
 """Wires one view: store, Git, room, table.  Each thing's end is registered when it begins."""
 
+import logging
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,6 +12,7 @@ from pathlib import Path
 from anvcs.base_tree import GitBaseTree
 from anvcs.committing import Committer
 from anvcs.config import Config
+from anvcs.errors import AnvcsError
 from anvcs.git import admin, indexing
 from anvcs.git.skeleton import Skeleton
 from anvcs.model.ids import Oid
@@ -20,10 +23,12 @@ from anvcs.rooms.room import Room
 from anvcs.views import ViewSpec
 from anvcsfs.following import Follower, stream_of
 from anvcsfs.refreshing import Refresher
-from anvcsfs.renames import move_shadow
+from anvcsfs.renames import complete_move
 from anvcsfs.table import Table
 from anvcsfs.view import Limits, View
 from anvcsfs.watching import RefWatch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,13 @@ class Assembly:
     def close_down(self) -> None:
         """After the unmount: nothing that was acknowledged stays only here."""
         self.table.finish()
-        for job in (self.table.follower.wip_job(), self.table.follower.keep_job()):
-            if job is not None:
-                job()
-        self.view.room.checkpoint()
+        try:
+            for job in (self.table.follower.wip_job(), self.table.follower.keep_job()):
+                if job is not None:
+                    job()
+            self.view.room.checkpoint()
+        except (AnvcsError, OSError, sqlite3.Error):
+            log.warning("work in progress was not saved as a commit", exc_info=True)  # it is in the room
 
 
 def limits_of(config: Config) -> Limits:
@@ -150,7 +158,7 @@ class _Builder:
         table.committer = committer
         table.control.show_git(admin.git_file(self._admin))
         for old, new in view.attributes.planned_moves():
-            move_shadow(view, old, new)
+            complete_move(view, old, new)
         view.attributes.forget_moves()
         table.publisher.recover()
         committer.complete_notes()

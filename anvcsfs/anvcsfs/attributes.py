@@ -6,7 +6,9 @@ the view, in ``views/<name>/view.sqlite``, kept over remounts and never committe
 Rows exist only for paths that differ from the defaults.
 """
 
+import errno
 import json
+import os
 import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +104,8 @@ class AttributeStore:
     def remove(self, path: bytes) -> None:
         """Forget *path*."""
         if self._any:
-            self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(path))
+            with self._transaction():
+                self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(path))
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Move the overrides of *old* to *new*, replacing those there."""
@@ -149,7 +152,8 @@ class AttributeStore:
 
     def plan_move(self, old: bytes, new: bytes) -> None:
         """Record that the local half of a directory is to move from *old* to *new*."""
-        self._db.execute("INSERT INTO moves VALUES (?, ?)", (old, new))
+        with self._transaction():
+            self._db.execute("INSERT INTO moves VALUES (?, ?)", (old, new))
 
     def planned_moves(self) -> list[tuple[bytes, bytes]]:
         """Moves that may not have happened yet."""
@@ -157,7 +161,8 @@ class AttributeStore:
 
     def forget_moves(self) -> None:
         """All planned moves have happened."""
-        self._db.execute("DELETE FROM moves")
+        with self._transaction():
+            self._db.execute("DELETE FROM moves")
 
     def _put(self, rows: list[tuple[bytes, Attributes]]) -> None:
         self._any = self._any or bool(rows)
@@ -177,8 +182,28 @@ class _Transaction:
     def __enter__(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as failure:
+            self._undo()
+            raise _meaning(failure) from failure
+        if error is not None:
+            self._undo()
+            if isinstance(error, sqlite3.Error):
+                raise _meaning(error) from error
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:  # a full disk may have ended it already
+            self._db.execute("ROLLBACK")
+
+
+def _meaning(error: sqlite3.Error) -> Exception:
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return OSError(errno.EIO, f"the view's attributes: {error}")
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:

@@ -100,13 +100,19 @@ class Births:
         parent.ctime_ns = max(parent.ctime_ns, parent.mtime_ns)
         for entry in entries:
             if entry.name not in children:
-                children[entry.name] = self._disk_source(join(path, entry.name), entry.is_dir(follow_symlinks=False))
+                source = self._disk_source(join(path, entry.name), entry.is_dir(follow_symlinks=False))
+                if source is not None:
+                    children[entry.name] = source
 
-    def _disk_source(self, path: bytes, is_dir: bool) -> Marker:
+    def _disk_source(self, path: bytes, is_dir: bool) -> Marker | None:
         view = self._view
         if is_dir:
             # A directory above pending files is shared although only the disk has it yet.
-            return Marker.SHARED_DIR if view.pending.below(path) else Marker.LOCAL_DIR
+            if view.pending.below(path):
+                return Marker.SHARED_DIR
+            # The room's directory is gone and its empty shadow isn't: a peer did it, or somebody who then died.
+            left_over = not view.skeleton.ignored(path, True) and view.drop_empty(path)
+            return None if left_over else Marker.LOCAL_DIR
         return Marker.PENDING if path in view.pending else Marker.LOCAL
 
     # Making nodes

@@ -77,6 +77,8 @@ class Names:
             raise fail(errno.EROFS)
         if node.place is Place.CONTROL:
             raise fail(errno.EPERM)
+        if self.view.lost:
+            raise fail(errno.ESTALE)
 
     def _absent(self, parent: Dir, name: bytes) -> None:
         if self.inodes.child(parent, name) is not None:

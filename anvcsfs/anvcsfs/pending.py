@@ -8,6 +8,7 @@ file of length-prefixed records, appended to at each birth: ``+`` or ``-``, four
 bytes of length, the path.
 """
 
+import errno
 import os
 import struct
 import time
@@ -30,9 +31,14 @@ class Pending:
             self._due[path] = 0.0
             self._count(path, 1)
         self._fd = -1
+        self._behind = False
         self.wake: Callable[[], None] = lambda: None
         """Called when something new is pending."""
-        self._rewrite()
+        try:
+            self._rewrite()
+        except OSError:  # a full disk: the file is as good as it was, and rewritten before the next record
+            self._fd = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._behind = True
 
     def __contains__(self, path: bytes) -> bool:
         return path in self._due
@@ -70,10 +76,13 @@ class Pending:
             self._due[path] = due
 
     def remove(self, path: bytes) -> None:
-        """*path* is published or gone."""
+        """*path* is published or gone.  Deletes from a full disk, too: the record may follow later."""
         if self._due.pop(path, None) is not None:
             self._count(path, -1)
-            self._append(b"-", path)
+            try:
+                self._append(b"-", path)
+            except OSError:
+                self._behind = True  # at worst the name of a file that isn't there is remembered
 
     def due(self) -> list[bytes]:
         """Paths whose time has come."""
@@ -101,19 +110,33 @@ class Pending:
                 del self._below[directory]
 
     def _append(self, sign: bytes, path: bytes) -> None:
-        os.write(self._fd, _record(sign, path))
-        self._records += 1
-        if self._records > _REWRITE_AFTER:
+        if self._behind or self._records > _REWRITE_AFTER:
             self._rewrite()
+        record = _record(sign, path)
+        end = os.lseek(self._fd, 0, os.SEEK_END)
+        try:
+            done = os.write(self._fd, record)
+        except OSError:
+            os.ftruncate(self._fd, end)
+            raise
+        if done < len(record):  # a part of a record would make what follows unreadable
+            os.ftruncate(self._fd, end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._records += 1
 
     def _rewrite(self) -> None:
         """Start the file afresh with what is pending now."""
         new = self._file.with_name(self._file.name + ".new")
-        new.write_bytes(b"".join(_record(b"+", path) for path in self._due))
+        try:
+            new.write_bytes(b"".join(_record(b"+", path) for path in self._due))
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
         new.rename(self._file)
         self.close()
         self._fd = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._records = 0
+        self._behind = False
 
 
 def _record(sign: bytes, path: bytes) -> bytes:

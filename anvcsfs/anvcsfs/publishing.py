@@ -10,6 +10,7 @@ from anvcs.errors import AnvcsError
 from anvcs.model.ids import Seq, inode_number
 from anvcs.model.room import Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR
+from anvcs.rooms.errors import RoomBusy
 from anvcsfs.attributes import Attributes, join
 from anvcsfs.births import permissions
 from anvcsfs.handles import Handles
@@ -43,6 +44,8 @@ class Publisher:
             Later: a large one must be hashed first.
         """
         now = time.monotonic()
+        if self._view.lost:
+            return
         for path in self._view.pending.due():
             node = self._inodes.find_loaded(path)
             if isinstance(node, File) and node.writers:
@@ -53,10 +56,17 @@ class Publisher:
     def _attempt(self, path: bytes) -> None:
         try:
             self.publish(path)
-        except (AnvcsError, OSError):
+        except RoomBusy:
+            raise
+        except (AnvcsError, OSError) as error:
             # It stays where it is, on the disk, and is tried again.
-            log.exception("could not publish %s", os.fsdecode(path))
+            log.warning("could not publish %r yet: %s", path, error)
             self._view.pending.postpone(path, time.monotonic() + _RETRY_S)
+
+    def publish_small(self) -> None:
+        """Publish everything but what is too large to share before it is committed."""
+        for path in self._view.pending:
+            self._attempt(path)
 
     def publish_all(self) -> None:
         """Publish everything now, large files included: a commit wants it."""
@@ -69,7 +79,8 @@ class Publisher:
         try:
             found = os.lstat(view.real(path))
         except (FileNotFoundError, NotADirectoryError):
-            view.pending.remove(path)
+            if view.find_store():
+                view.pending.remove(path)
             return
         if found.st_size > view.limits.share_bytes and not force:
             self.held[path] = found.st_size
@@ -201,6 +212,16 @@ class Publisher:
         names = os.listxattr(real, follow_symlinks=False)
         return {os.fsencode(name): os.getxattr(real, name, follow_symlinks=False) for name in names} or None
 
+    def make_directories(self, source: bytes, dest: bytes) -> None:
+        """The room gets a directory for *dest* and for each of *source*'s that Git won't ignore there."""
+        view = self._view
+        top, now = view.real(source), time.time_ns()
+        for directory, names, _ in os.walk(top):
+            path = dest + directory[len(top) :]
+            if view.room.entry(path) is None:
+                view.room.mkdir(path, now)
+            names[:] = [name for name in names if not view.skeleton.ignored(join(path, name), True)]
+
     def adopt_tree(self, top: bytes) -> None:
         """Everything on the disk below *top* that Git doesn't ignore becomes pending."""
         view = self._view
@@ -227,7 +248,7 @@ class Publisher:
                 same = True
             if same:
                 if view.is_on_disk(path):
-                    os.unlink(view.real(path))
+                    self._leave_disk(path)
                 view.pending.remove(path)
 
     def _same(self, entry: Entry, real: bytes) -> bool:

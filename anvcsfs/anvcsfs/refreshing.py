@@ -106,6 +106,9 @@ class Refresher:
         if not isinstance(node, File):
             return
         node.size = -1
+        if shown_anew and node.work is not None and not node.work.dirty and not node.unlinked:
+            node.work.close()  # nothing in it but what was read
+            node.work = None
         git_mode = source.mode if isinstance(source, (TreeEntry, Entry)) else None
         if git_mode is not None and (permissions(git_mode) ^ node.mode) & (_FORMAT | 0o100):
             node.mode = permissions(git_mode)

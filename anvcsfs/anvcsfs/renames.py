@@ -10,8 +10,8 @@ import errno
 import os
 import time
 
-from anvcs.model.tree import SYMLINK
-from anvcsfs.attributes import join
+from anvcs.model.tree import DIRECTORY, SYMLINK
+from anvcsfs.attributes import join, split
 from anvcsfs.disk import DiskFiles
 from anvcsfs.exchanging import Exchanges
 from anvcsfs.handles import Handles
@@ -282,8 +282,8 @@ class Renames:
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         real = view.ensure_real_parent(dest)
+        self._publisher.make_directories(source, dest)
         os.rename(view.real(source), real)
-        view.room.mkdir(dest, time.time_ns())
         self._names.relink(old_dir, old, node, new_dir, new)
         self._publisher.adopt_tree(dest)
         self._become_shared_dir(node, view.room.entry(dest))
@@ -320,6 +320,26 @@ class Renames:
                     view.rule_changed(path, file.read())
             elif node.place is Place.SHARED:
                 view.rule_changed(path, self._files.content(node))
+
+
+def complete_move(view: View, source: bytes, dest: bytes) -> None:
+    """A directory's move was begun and we died: finish it if the room has moved its half, else it never was."""
+    if not _room_shows(view, source):
+        move_shadow(view, source, dest)
+
+
+def _room_shows(view: View, path: bytes) -> bool:
+    """Whether the directory *path* is one of the room's."""
+    entry = view.room.entry(path)
+    if entry is not None:
+        return entry.mode == DIRECTORY
+    above, name = split(path)
+    overlay = view.room.overlay(above)
+    if overlay is not None and (name in overlay.dirs or name in overlay.hidden):
+        return name in overlay.dirs
+    base = view.base_tree()
+    found = None if base is None else view.git.find(base, path)
+    return found is not None and found.mode == DIRECTORY
 
 
 def move_shadow(view: View, source: bytes, dest: bytes) -> None:

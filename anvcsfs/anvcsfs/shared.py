@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from anvcs.errors import AnvcsError
 from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
+from anvcs.rooms.errors import RoomBusy
 from anvcsfs.attributes import split
 from anvcsfs.births import permissions
 from anvcsfs.callers import family
@@ -196,10 +198,27 @@ class SharedFiles:
         if size == 0 and fresh:
             seen = self.base_for(node, pid)
             work.base = work.base if seen is None else seen
-        work.truncate(size)
-        self._wrote(node, handle)
+        if work.size != size or not work.dirty:  # it may be called again after Later
+            work.truncate(size)
+            self._wrote(node, handle)
         if handle is None and node.writers == 0:
-            self.save(node, None)
+            try:
+                self.save(node, None)
+            except (AnvcsError, OSError) as error:
+                if not isinstance(error, RoomBusy):
+                    self.discard(node)
+                raise
+
+    def discard(self, node: File) -> None:
+        """Nobody will save the working copy of *node*: show what was saved."""
+        work = node.work
+        if work is None or node.unlinked:
+            return
+        node.work = None
+        node.size = -1
+        node.reply = None
+        work.close()
+        self._view.notifier.content(node.ino)
 
     def _wrote(self, node: File, handle: FileHandle | None) -> None:
         node.mtime_ns = node.ctime_ns = time.time_ns()
@@ -229,7 +248,7 @@ class SharedFiles:
 
     def names(self, node: File) -> list[bytes]:
         """Every path of *node*."""
-        return [node.path] if node.group is None else self._view.attributes.paths_of_link(node.group)
+        return [node.path] if node.group is None else self._view.attributes.paths_of_link(node.group) or [node.path]
 
     def _save_as(
         self, node: File, work: Working, path: bytes, base: Seq | None, whole: tuple[bytes, int] | None

@@ -5,18 +5,23 @@ an ``AnvcsError``, or raises `Later` before it has changed anything.
 """
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator
 
+from anvcs.errors import AnvcsError
+from anvcs.rooms.errors import RoomBusy
 from anvcsfs.control.control import Control
 from anvcsfs.control_nodes import ControlFile, ControlHandle
 from anvcsfs.handles import Caller, DirHandle, FileHandle
+from anvcsfs.later import Later
 from anvcsfs.names import Names, fail
 from anvcsfs.nodes import Dir, File, Node, Place
 from anvcsfs.status import FOREVER_S, AttributeChange, Status
 from anvcsfs.view import View
 
 _BLOCK = 4096
+log = logging.getLogger(__name__)
 
 
 class Table(Names):
@@ -34,8 +39,27 @@ class Table(Names):
 
     def finish(self) -> None:
         """After the last request: nothing stays in memory only."""
-        self.save_open_files()
-        self.publisher.publish_all()
+        self._to_the_end(self.save_open_files)
+        self._to_the_end(self.publisher.publish_small)
+
+    def _to_the_end(self, verb: Callable[[], None]) -> None:
+        """Call *verb* outside the serving loop: what it asks a thread for is done here."""
+        while True:
+            try:
+                verb()
+            except Later as later:
+                later.job()
+            except RoomBusy:
+                try:
+                    self.view.room.wait_writable()
+                except RoomBusy as error:
+                    log.warning("left for the next mount: %s", error)
+                    return
+            except (AnvcsError, OSError) as error:
+                log.warning("left for the next mount: %s", error)
+                return
+            else:
+                return
 
     # Attributes
 
@@ -208,6 +232,8 @@ class Table(Names):
 
     def _save(self, handle: FileHandle) -> None:
         node = handle.node
+        if self.view.lost:
+            raise fail(errno.ESTALE)
         if node.on_disk:
             self.disk.after_write(handle)
             if node.place is Place.PENDING and not node.unlinked and self.view.room.hides(node.path):
@@ -237,15 +263,35 @@ class Table(Names):
         if isinstance(handle, ControlHandle):
             self.control.release(handle)
         elif isinstance(handle, FileHandle):
-            node = handle.node
             if handle.wrote:
                 self._save(handle)
-            handle.close_fd()
-            node.opens -= 1
-            node.writers -= handle.writable
-            if not node.on_disk:
-                self.files.settle(node)
-            self.inodes.drop_if_unused(node)
+            self._let_go(handle)
+        self.handles.remove(number)
+
+    def _let_go(self, handle: FileHandle) -> None:
+        node = handle.node
+        handle.close_fd()
+        node.opens -= 1
+        node.writers -= handle.writable
+        if not node.on_disk:
+            self.files.settle(node)
+        self.inodes.drop_if_unused(node)
+
+    def done_nevertheless(self, number: int, reason: BaseException | None) -> bool:
+        """A flush failed: whether the request it carried out took effect before that."""
+        handle = self.handles.any(number)
+        if isinstance(handle, ControlHandle) and isinstance(reason, RoomBusy):
+            return self.control.gave_up(handle, reason)
+        return False
+
+    def give_up(self, number: int) -> None:
+        """The last descriptor is closed and its content could not be saved: what was saved is shown again."""
+        handle = self.handles.any(number)
+        if isinstance(handle, FileHandle):
+            node = handle.node
+            self._let_go(handle)
+            if not node.on_disk and node.writers == 0:
+                self.files.discard(node)
         self.handles.remove(number)
 
     # Directories

@@ -1,5 +1,6 @@
 """Everything one mounted view stands on, wired together; no request handling here."""
 
+import logging
 import os
 import time
 from collections import OrderedDict
@@ -22,6 +23,7 @@ from anvcsfs.nodes import Dir
 from anvcsfs.notifier import Notifier
 from anvcsfs.pending import Pending
 
+log = logging.getLogger(__name__)
 BIG_BYTES = 8 << 20
 """Blobs above this are read through a file on disk and never as one value in memory."""
 _CACHE_BYTES = 32 << 20
@@ -111,13 +113,17 @@ class View:
         self.local = os.fsencode(folder / "local")
         os.makedirs(self.local, exist_ok=True)
         self._deep = DeepNames(self.real)
+        at = os.stat(folder)
+        self._identity = at.st_dev, at.st_ino
+        self.lost = False
+        """Whether the store was moved or removed: then nothing can be changed."""
         self.scratch = folder / "work"
         self.attributes = AttributeStore(folder / "view.sqlite")
         self.cache = ContentCache()
         self.pending = Pending(folder / "pending")
         self.journal = Journal()
         self.notifier = Notifier()
-        self.shown_time: Callable[[bytes], int | None] = lambda directory: None
+        self.shown_time: Callable[[bytes], int | None] = lambda _: None
         """The modification time of a directory that is in memory."""
         self._sizes: dict[tuple[bytes, bytes], int] = {}
         self._spooling = folder / "blobs"
@@ -166,6 +172,35 @@ class View:
             return os.path.lexists(self.real(path))
         except FileNotFoundError:  # the upper part of a deep path
             return False
+
+    def drop_empty(self, directory: bytes) -> bool:
+        """Remove the local *directory* if it has nothing but directories in it; whether it had."""
+        real = self.real(directory)
+        found = []
+        for each, _, files in os.walk(real):
+            if files:
+                return False
+            found.append(each)
+        above = os.path.dirname(real)
+        before = os.stat(above)
+        for each in reversed(found):
+            os.rmdir(each)
+        os.utime(above, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return True
+
+    def find_store(self) -> bool:
+        """Whether the view's folder is where it was: a repository may be moved or removed under us."""
+        try:
+            found = os.stat(self.folder)
+        except (FileNotFoundError, NotADirectoryError):
+            here = False
+        else:
+            here = (found.st_dev, found.st_ino) == self._identity
+        if self.lost == here:
+            self.lost = not here
+            log.warning("the repository's store is %s: %s", "back" if here else "gone", self.folder)
+        self.git_problem = None if here else f"{self.folder} is gone: nothing can be changed until it is back"
+        return here
 
     def ensure_real_parent(self, path: bytes) -> bytes:
         """`real`, after making the directories above it, which get the times that the view shows."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import trio
 from inotify_simple import INotify, flags
 
-_EVENTS = flags.MOVED_TO | flags.CLOSE_WRITE | flags.DELETE | flags.CREATE
+_EVENTS = flags.MOVED_TO | flags.CLOSE_WRITE | flags.DELETE | flags.CREATE | flags.MOVE_SELF | flags.DELETE_SELF
 
 
 class RefWatch:

@@ -61,7 +61,13 @@ class CommitRequests:
             state = handle.state = _Progress(request)
         if state.outcome is None:
             self._start(state)
-        outcome, state.outcome = state.outcome, None
+        outcome = state.outcome
+        if isinstance(outcome, CommitResult):
+            # What this raises (the room is busy, a file is to be hashed) brings us back to this commit.
+            self._table.follower.committed(outcome)
+            self._table.follower.committing = False
+            return document(commit_answer(outcome))
+        state.outcome = None
         self._table.follower.committing = False
         if isinstance(outcome, StreamMoved):
             self._table.follower.follow()
@@ -69,10 +75,18 @@ class CommitRequests:
                 state.plan = None
                 self._start(state)
             raise StreamBusy(outcome.stream)
-        if isinstance(outcome, Exception):
-            raise outcome
-        assert outcome is not None
-        return self._finish(outcome)
+        assert outcome is not None  # _start raised otherwise
+        raise outcome
+
+    def gave_up(self, handle: ControlHandle) -> bytes | None:
+        """The room was busy for too long: the answer if there is a commit nevertheless, which the room takes in later."""
+        follower = self._table.follower
+        follower.committing = False
+        outcome = handle.state.outcome if isinstance(handle.state, _Progress) else None
+        if not isinstance(outcome, CommitResult):
+            return None
+        follower.behind = outcome
+        return document(commit_answer(outcome))
 
     def _start(self, state: _Progress) -> None:
         table = self._table
@@ -86,7 +100,3 @@ class CommitRequests:
         )
         table.follower.committing = True
         raise Later(lambda: state.run(table))
-
-    def _finish(self, result: CommitResult) -> bytes:
-        self._table.follower.committed(result)
-        return document(commit_answer(result))

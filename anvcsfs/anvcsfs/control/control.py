@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from anvcs.errors import AnvcsError
+from anvcs.rooms.errors import RoomBusy
 from anvcsfs.callers import holds
 from anvcsfs.control.committing import CommitRequests
 from anvcsfs.control.history import History
@@ -172,11 +173,26 @@ class Control:
         request = bytes(handle.wrote or b"").lstrip(b"\0")
         try:
             node.answer = node.request(handle, request)
+        except RoomBusy:
+            raise  # we are called again once it is free
         except (AnvcsError, OSError) as error:
             self._failed(handle, error)
             raise
-        handle.wrote, handle.state, handle.content = None, None, node.answer
+        self._succeeded(handle)
+
+    def _succeeded(self, handle: ControlHandle) -> None:
+        handle.wrote, handle.state, handle.content = None, None, handle.node.answer
         self.reports.last_error = None
+
+    def gave_up(self, handle: ControlHandle, error: RoomBusy) -> bool:
+        """The room stayed busy and the request is over: whether it has succeeded."""
+        answer = self.commits.gave_up(handle)
+        if answer is None:
+            self._failed(handle, error)
+            return False
+        handle.node.answer = answer
+        self._succeeded(handle)
+        return True
 
     def _failed(self, handle: ControlHandle, error: AnvcsError | OSError) -> None:
         name = os.fsdecode(handle.node.name)
