@@ -81,7 +81,7 @@ class ViewSpec:
     gid: int
     read_only: bool = False
     options: Mapping[str, bool] = field(default_factory=dict)
-    """``allow_other``, ``default_permissions``, ``xattr``, ``debug``."""
+    """``allow_other``, ``default_permissions``, ``xattr``."""
 
     @property
     def folder(self) -> Path:

@@ -137,6 +137,9 @@ def _number(value: object) -> float:
 def _texts(value: object, key: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise BadRequest(f"{key} must be a mapping of names to text")
+    # A list may hold itself many times over (YAML's aliases): as text it would fill the memory.
+    if any(isinstance(item, dict | list | tuple | set) for pair in value.items() for item in pair):
+        raise BadRequest(f"{key} must be a mapping of names to text, without lists or mappings in it")
     if any("\n" in str(item) or "\n" in str(name) for name, item in value.items()):
         raise BadRequest(f"{key} must not hold line breaks")
     return {str(name): str(item) for name, item in value.items()}

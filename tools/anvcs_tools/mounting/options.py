@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from anvcs.errors import AnvcsError
 
-_FLAGS = frozenset({"allow_other", "default_permissions", "xattr", "debug"})
+_FLAGS = frozenset({"allow_other", "default_permissions", "xattr"})
 _VALUES = frozenset({"agent", "model", "stream", "new_stream", "from", "name"})
 # What mount(8), fstab and the kernel say to each other: nothing for us to do.
 _FOR_OTHERS = frozenset({
