@@ -8,6 +8,8 @@ from typing import Any
 from anvcs.errors import AnvcsError
 
 _MAX_BYTES = 1 << 20
+_MAX_YAML = 64 << 10
+"""YAML is read in Python: a megabyte of it would hold up the view for half a minute."""
 
 
 class BadRequest(AnvcsError):
@@ -72,6 +74,8 @@ def _mapping(text: str) -> dict[str, Any] | None:
             loaded = json.loads(text)
         except json.JSONDecodeError as error:
             raise BadRequest(f"the JSON can't be read: {error}") from None
+        except RecursionError:
+            raise BadRequest("the JSON is nested too deeply") from None
     elif (first.partition(":")[0].strip() in KEYS and "\n" in text) or first.startswith("message:"):
         loaded = _yaml(text)
     else:
@@ -84,12 +88,16 @@ def _mapping(text: str) -> dict[str, Any] | None:
 
 
 def _yaml(text: str) -> object:
+    if len(text) > _MAX_YAML:
+        raise BadRequest("a request in YAML is at most 64 KiB: write a larger one in JSON")
     import yaml  # costs 40 ms that a plain message does not need
 
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise BadRequest(f"the YAML can't be read: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise BadRequest("the YAML is nested too deeply") from None
 
 
 def _from_mapping(mapping: dict[str, Any]) -> CommitRequest:
