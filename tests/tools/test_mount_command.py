@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -237,17 +239,39 @@ def test_through_the_mount_helper(small, place, tmp_path):
     subprocess.run(["fusermount3", "-u", place], check=True)
 
 
-def test_an_ordinary_user(small, place, tmp_path):
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("needs root to become somebody else")
-    if Path("/dev/fuse").stat().st_mode & 0o066 != 0o066:
-        pytest.skip("/dev/fuse is not open to ordinary users here")
-    subprocess.run(["chown", "-R", "65534:65534", tmp_path], check=True)
-    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-m", "anvcs_tools"]
-    done = subprocess.run([*command, "mount", small, place], env=environment(), capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    done = subprocess.run([*command, "umount", place], env=environment(), capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+_AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+_WITH_AN_OPEN_DEVICE = ("unshare", "-m", "sh", "-c", 'mount --bind "$0" /dev/fuse && exec "$@"')
+_A_DAY = """
+ai_vcs() { "$python" -m anvcs_tools "$@"; }
+git init -q repo; echo a >repo/a.txt; git -C repo add .; git -C repo commit -qm a
+ai_vcs init repo; ai_vcs mount repo view
+echo b >>view/a.txt; test -O view/a.txt; ai_vcs commit -C view -m b
+ai_vcs umount view; git -C repo log --format=%s
+"""
+
+
+def test_an_ordinary_user():
+    if os.geteuid() != 0 or not all(map(shutil.which, ("setpriv", "unshare"))):
+        pytest.skip("needs root, setpriv and unshare to become somebody else")
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path lies in a folder that only its owner may enter
+        config = Path(folder, ".gitconfig")
+        config.write_text("[user]\n\tname = Nobody\n\temail = nobody@example.com\n")
+        env = environment({"HOME": folder, "XDG_CONFIG_HOME": folder, "python": sys.executable})
+        os.chown(folder, 65534, 65534)
+        # Through a shell: setpriv itself still has root's rights when it starts a program.
+        probe = [*_AS_NOBODY, "sh", "-c", '"$python" -c "import anvcs_tools"']
+        if subprocess.run(probe, env=env, capture_output=True, check=False).returncode:
+            pytest.skip(f"other users can't run {sys.executable}")
+        prefix = []
+        if Path("/dev/fuse").stat().st_mode & 0o066 != 0o066:  # then one of our own, which nobody else sees
+            device = Path(folder, "fuse")
+            os.mknod(device, stat.S_IFCHR, Path("/dev/fuse").stat().st_rdev)
+            device.chmod(0o666)
+            prefix = [*_WITH_AN_OPEN_DEVICE, device]
+        command = [*prefix, *_AS_NOBODY, "sh", "-ec", _A_DAY]
+        done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-2:] == ["b", "a"]
 
 
 def test_a_failing_server_says_why(small, place):
