@@ -131,7 +131,7 @@ def test_hooks_of_a_bare_repository_run_in_it(tmp_path):
 
 
 def test_no_process_starts_in_the_work_tree(repo, tree, monkeypatch):
-    """It may be a mount that waits for this process: DESIGN, "Never call yourself"."""
+    """It may be a mount that waits for this process."""
     started = []
     popen = subprocess.Popen.__init__
 
