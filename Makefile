@@ -1,6 +1,8 @@
 # Everything a newcomer or a CI run types.  `make help` lists it.
 SHELL := /bin/sh
 BIN := .venv/bin
+# Tests of mounts mostly wait.  A file's tests stay together: they share mounts.
+JOBS ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev mount test check fmt bench docs build clean
 
@@ -18,8 +20,8 @@ mount: setup ## REPO=<repository> DIR=<directory>: mount a view (OPTS: more opti
 	@$(BIN)/ai-vcs init --quiet "$(REPO)"
 	@$(BIN)/ai-vcs mount $(OPTS) "$(REPO)" "$(DIR)"
 
-test: setup-dev check ## the checks, then the tests (SLOW=1 adds those that take minutes, ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest $(if $(SLOW),--slow) $(ARGS)
+test: setup-dev check ## the checks, then the tests (SLOW=1 adds those that take minutes, JOBS=1 one after the other, ARGS=... goes to pytest)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(SLOW),--slow) $(ARGS)
 
 check: ## formatting, lint, types, import directions, spelling, sizes
 	@tools/setup.sh dev

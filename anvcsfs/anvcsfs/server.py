@@ -21,12 +21,23 @@ _SWITCH_S = 1e-4
 _CHECKPOINT_S = 20.0
 
 
+def worth_telling(record: logging.LogRecord) -> bool:
+    """False for what pyfuse3 says of a reply that the kernel no longer wants.
+
+    ENOENT is how it tells that a request was interrupted, or that the view was unmounted
+    while a file was being released.  Nothing is wrong, and libfuse itself keeps silent.
+    """
+    message = record.getMessage()
+    return not message.endswith("fuse_reply_* failed with No such file or directory")
+
+
 def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
     """Mount the view that *spec* describes and serve it until it is unmounted.
 
     *ready* is called once the mount answers.  Returns 0 after a clean unmount.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pyfuse3").addFilter(worth_telling)
     sys.setswitchinterval(_SWITCH_S)  # a busy thread must not hold requests up
     with ExitStack() as stack:
         parts = assemble(spec, stack)
