@@ -63,6 +63,8 @@ class Renames:
         if flags & EXCHANGE:
             if target is None:
                 raise _fail(errno.ENOENT)
+            if target is node:
+                return
             self._exchanges.exchange(old_dir, old, node, new_dir, new, target)
             self._rule_came(new_dir, new, node)
             self._rule_came(old_dir, old, target)

@@ -82,7 +82,10 @@ class FakeKernel:
 
     def _parent(self, path: bytes) -> tuple[int, bytes]:
         directory, _, name = path.rpartition(b"/")
-        return self.at(directory).ino, name
+        parent = self.at(directory)
+        if not isinstance(parent, Dir):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
+        return parent.ino, name
 
     def _born(self, node: Node) -> Node:
         self.references[node.ino] += 1
