@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -72,6 +73,8 @@ class AttributeStore:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
+        self._owed: list[Callable[[], object]] = []
+        """Changes for which the disk had no space yet."""
         self._any = self._db.execute("SELECT 1 FROM attributes LIMIT 1").fetchone() is not None
 
     def close(self) -> None:
@@ -92,54 +95,37 @@ class AttributeStore:
             and self._db.execute("SELECT 1 FROM attributes WHERE directory = ? LIMIT 1", (path,)).fetchone() is not None
         )
 
-    def update(self, path: bytes, **fields: Unpack[Fields]) -> None:
-        """Change some fields of *path*'s overrides."""
-        new = replace(self.get(path) or Attributes(), **fields)
-        self._put([(path, new)])
+    def update(self, path: bytes, *, now: bool = False, **fields: Unpack[Fields]) -> None:
+        """Change some fields of *path*'s overrides; *now* as in `update_many`."""
+        self._change(lambda: self._put({path: replace(self.get(path) or Attributes(), **fields)}), now=now)
 
-    def update_many(self, changes: dict[bytes, Attributes]) -> None:
-        """Replace the overrides of many paths in one step."""
-        self._put(list(changes.items()))
+    def update_many(self, changes: dict[bytes, Attributes], *, now: bool = False) -> None:
+        """Replace the overrides of many paths in one step.
+
+        On a full disk the change is made when there is space again, because what it
+        belongs to has mostly happened already.  With *now* it fails instead.
+        """
+        self._change(lambda: self._put(changes), now=now)
 
     def remove(self, path: bytes) -> None:
         """Forget *path*."""
         if self._any:
-            with self._transaction():
-                self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(path))
+            self._change(lambda: self._delete(path))
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Move the overrides of *old* to *new*, replacing those there."""
-        if not self._any:
-            return
-        with self._transaction():
-            self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(new))
-            self._db.execute(
-                "UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?",
-                (*split(new), *split(old)),
-            )
+        if self._any:
+            self._change(lambda: self._move(old, new))
 
     def rename_tree(self, old: bytes, new: bytes) -> None:
         """Move the overrides of everything below the directory *old*, itself included."""
-        if not self._any:
-            return
-        with self._transaction():
-            self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(new))
-            self._db.execute(
-                "UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?",
-                (*split(new), *split(old)),
-            )
-            self._db.execute(
-                "UPDATE attributes SET directory = CAST(? || substr(directory, ?) AS BLOB)"
-                " WHERE directory = ? OR (directory > ? AND directory < ?)",
-                (new, len(old) + 1, old, old + b"/", old + b"0"),
-            )
+        if self._any:
+            self._change(lambda: self._move_tree(old, new))
 
     def exchange(self, first: bytes, second: bytes) -> None:
         """Swap the overrides of two paths and of all below them."""
-        aside = first + b"\0"  # no name can hold a NUL
-        self.rename_tree(first, aside)
-        self.rename_tree(second, first)
-        self.rename_tree(aside, second)
+        if self._any:
+            self._change(lambda: self._swap(first, second))
 
     def paths(self) -> list[bytes]:
         """Every path that has overrides."""
@@ -152,8 +138,7 @@ class AttributeStore:
 
     def plan_move(self, old: bytes, new: bytes) -> None:
         """Record that the local half of a directory is to move from *old* to *new*."""
-        with self._transaction():
-            self._db.execute("INSERT INTO moves VALUES (?, ?)", (old, new))
+        self._change(lambda: self._db.execute("INSERT INTO moves VALUES (?, ?)", (old, new)), now=True)
 
     def planned_moves(self) -> list[tuple[bytes, bytes]]:
         """Moves that may not have happened yet."""
@@ -161,16 +146,48 @@ class AttributeStore:
 
     def forget_moves(self) -> None:
         """All planned moves have happened."""
-        with self._transaction():
-            self._db.execute("DELETE FROM moves")
+        self._change(lambda: self._db.execute("DELETE FROM moves"))
 
-    def _put(self, rows: list[tuple[bytes, Attributes]]) -> None:
+    def _change(self, job: Callable[[], object], *, now: bool = False) -> None:
+        """Run *job* in a transaction of its own, after those that a full disk has left over."""
+        self._owed.append(job)
+        try:
+            while self._owed:
+                with _Transaction(self._db):
+                    self._owed[0]()
+                del self._owed[0]
+        except OSError as error:
+            if now or error.errno != errno.ENOSPC:
+                self._owed.remove(job)
+                raise
+
+    def _put(self, rows: dict[bytes, Attributes]) -> None:
         self._any = self._any or bool(rows)
-        with self._transaction():
-            self._db.executemany(_PUT, [(*split(path), *_row(item)) for path, item in rows])
+        self._db.executemany(_PUT, [(*split(path), *_row(item)) for path, item in rows.items()])
 
-    def _transaction(self) -> "_Transaction":
-        return _Transaction(self._db)
+    def _delete(self, path: bytes) -> None:
+        self._db.execute("DELETE FROM attributes WHERE directory = ? AND name = ?", split(path))
+
+    def _move(self, old: bytes, new: bytes) -> None:
+        self._delete(new)
+        self._db.execute(
+            "UPDATE attributes SET directory = ?, name = ? WHERE directory = ? AND name = ?",
+            (*split(new), *split(old)),
+        )
+
+    def _move_tree(self, old: bytes, new: bytes) -> None:
+        self._move(old, new)
+        self._db.execute(
+            "UPDATE attributes SET directory = CAST(? || substr(directory, ?) AS BLOB)"
+            " WHERE directory = ? OR (directory > ? AND directory < ?)",
+            (new, len(old) + 1, old, old + b"/", old + b"0"),
+        )
+
+    def _swap(self, first: bytes, second: bytes) -> None:
+        aside = first + b"\0"  # no name can hold a NUL
+        self._move_tree(first, aside)
+        self._move_tree(second, first)
+        self._move_tree(aside, second)
 
 
 class _Transaction:

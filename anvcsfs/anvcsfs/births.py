@@ -98,22 +98,29 @@ class Births:
         # The shadow has the directory's time: whatever changes one changes the other.
         parent.mtime_ns = os.stat(real).st_mtime_ns
         parent.ctime_ns = max(parent.ctime_ns, parent.mtime_ns)
+        directories = []
         for entry in entries:
-            if entry.name not in children:
-                source = self._disk_source(join(path, entry.name), entry.is_dir(follow_symlinks=False))
-                if source is not None:
-                    children[entry.name] = source
+            if entry.name in children:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(entry.name)
+            else:
+                pending = join(path, entry.name) in view.pending
+                children[entry.name] = Marker.PENDING if pending else Marker.LOCAL
+        if directories:
+            view.load_rules(path, children)
+            self._add_directories(path, directories, children)
 
-    def _disk_source(self, path: bytes, is_dir: bool) -> Marker | None:
+    def _add_directories(self, above: bytes, names: list[bytes], children: dict[bytes, object]) -> None:
+        """Directories that only the disk has; the rules of the one above are loaded."""
         view = self._view
-        if is_dir:
-            # A directory above pending files is shared although only the disk has it yet.
-            if view.pending.below(path):
-                return Marker.SHARED_DIR
-            # The room's directory is gone and its empty shadow isn't: a peer did it, or somebody who then died.
-            left_over = not view.skeleton.ignored(path, True) and view.drop_empty(path)
-            return None if left_over else Marker.LOCAL_DIR
-        return Marker.PENDING if path in view.pending else Marker.LOCAL
+        for name in names:
+            path = join(above, name)
+            if view.pending.below(path):  # to be shared, although the room doesn't know it yet
+                children[name] = Marker.SHARED_DIR
+            elif view.skeleton.ignored(path, True) or not view.drop_empty(path):
+                children[name] = Marker.LOCAL_DIR
+            # Else the room's directory is gone and its empty shadow wasn't: a peer did it, or somebody who then died.
 
     # Making nodes
 

@@ -65,7 +65,7 @@ class ExtendedAttributes:
         return kept.xattrs or {} if kept is not None else {}
 
     def _put(self, node: Node, values: dict[bytes, bytes]) -> None:
-        self._view.attributes.update(node.path, xattrs=values or None)
+        self._view.attributes.update(node.path, xattrs=values or None, now=True)
         if node.parent is not None:
             node.parent.overrides = True
 

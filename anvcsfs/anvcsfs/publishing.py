@@ -190,7 +190,7 @@ class Publisher:
             link=None if link is None else link[0],
         )
         if fresh != (view.attributes.get(path) or Attributes()):
-            view.attributes.update_many({path: fresh})
+            view.attributes.update_many({path: fresh}, now=True)
             parent = self._inodes.find_loaded(path.rpartition(b"/")[0])
             if isinstance(parent, Dir):
                 parent.overrides = True
@@ -222,12 +222,13 @@ class Publisher:
                 view.room.mkdir(path, now)
             names[:] = [name for name in names if not view.skeleton.ignored(join(path, name), True)]
 
-    def adopt_tree(self, top: bytes) -> None:
-        """Everything on the disk below *top* that Git doesn't ignore becomes pending."""
+    def adopt_tree(self, top: bytes, dest: bytes) -> None:
+        """What lies on the disk below *top* and Git won't ignore below *dest* is pending there."""
         view = self._view
         due = time.monotonic() + view.limits.publish_s
-        for directory, names, files in os.walk(view.real(top)):
-            path = directory[len(view.local) + 1 :]
+        real = view.real(top)
+        for directory, names, files in os.walk(real):
+            path = dest + directory[len(real) :]
             names[:] = [name for name in names if not view.skeleton.ignored(join(path, name), True)]
             for name in files:
                 each = join(path, name)

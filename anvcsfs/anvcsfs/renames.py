@@ -10,9 +10,10 @@ import errno
 import os
 import time
 
+from anvcs.errors import AnvcsError
 from anvcs.model.tree import DIRECTORY, SYMLINK
 from anvcsfs.attributes import join, split
-from anvcsfs.disk import DiskFiles
+from anvcsfs.disk import DiskFiles, exchange_on_disk
 from anvcsfs.exchanging import Exchanges
 from anvcsfs.handles import Handles
 from anvcsfs.inodes import Inodes
@@ -191,8 +192,17 @@ class Renames:
         """A shared file renamed to an ignored name: the copy first, then the deletion."""
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._files.save(node, None)
-        self._export(node, dest)
-        self._view.room.remove(source)
+        part = self._export(node)
+        real = self._view.ensure_real_parent(dest)
+        (os.rename if target is None else exchange_on_disk)(part, real)
+        try:
+            self._view.room.remove(source)
+        except BaseException:
+            (os.rename if target is None else exchange_on_disk)(real, part)
+            os.unlink(part)
+            raise
+        if target is not None:
+            os.unlink(part)
         self._view.attributes.remove(source)
         if target is not None:
             self._inodes.drop_name(new_dir, new, target)
@@ -205,9 +215,8 @@ class Renames:
             handle.close_fd()
             handle.fd = os.open(self._view.real(dest), (os.O_RDWR if handle.writable else os.O_RDONLY) | os.O_CLOEXEC)
 
-    def _export(self, node: File, dest: bytes) -> None:
-        """Write the content and attributes of a shared file to the real disk."""
-        real = self._view.ensure_real_parent(dest)
+    def _export(self, node: File) -> bytes:
+        """Write the content and attributes of a shared file to a file on the real disk."""
         part = self._view.scratch / os.urandom(8).hex()
         part.parent.mkdir(parents=True, exist_ok=True)
         if node.mode & 0o170000 == 0o120000:
@@ -223,7 +232,7 @@ class Renames:
                             pass
             part.chmod(node.mode & 0o7777)
         os.utime(part, ns=(node.atime_ns, node.mtime_ns), follow_symlinks=False)
-        os.rename(part, real)
+        return os.fsencode(part)
 
     # Directories
 
@@ -239,15 +248,22 @@ class Renames:
         if node.place is not Place.LOCAL and place is Place.LOCAL:
             # As for rename(2) between file systems: mv then copies and deletes.
             raise _fail(errno.EXDEV)
-        if target is not None:
+        if target is not None and target.place is Place.LOCAL and node.place is not Place.LOCAL:
             self._remove_target(new_dir, new, target)
+            target = None
+        elif target is not None and target.place is not Place.LOCAL:
+            self._tree.remove_shadow(dest)  # the room, like the disk, moves directories onto empty ones
         if place is Place.LOCAL:
             os.rename(self._disk.real(node), self._view.ensure_real_parent(dest))
+            self._inodes.detach(new_dir, new)
             self._names.relink(old_dir, old, node, new_dir, new)
         elif node.place is Place.LOCAL:
             self._share_dir(old_dir, old, node, new_dir, new)
         else:
             self._move_shared_dir(old_dir, old, node, new_dir, new)
+        if target is not None:
+            target.removed = True
+            self._inodes.drop_if_unused(target)
 
     def _remove_target(self, new_dir: Dir, new: bytes, target: Dir) -> None:
         if target.place is Place.LOCAL:
@@ -261,23 +277,37 @@ class Renames:
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._names.save_below(node)
-        half_local = view.is_on_disk(source)
-        if half_local:
-            view.attributes.plan_move(source, dest)
-            for path in view.pending.inside(source):
-                view.pending.add(dest + path[len(source) :], due=time.monotonic() + view.limits.publish_s)
-        view.room.rename_tree(source, dest)
+        if view.is_on_disk(source):
+            self._move_halves(source, dest)
+        else:
+            view.room.rename_tree(source, dest)
         view.attributes.rename_tree(source, dest)
-        if half_local:
-            move_shadow(view, source, dest)
-            for path in view.pending.inside(source):
-                view.pending.remove(path)
-            view.attributes.forget_moves()
+        self._inodes.detach(new_dir, new)
         self._names.relink(old_dir, old, node, new_dir, new)
         self._names.refresh(node)
         self._names.keep_identity(node, dest)
         view.journal.add(source + b"/")
         view.journal.add(dest + b"/")
+
+    def _move_halves(self, source: bytes, dest: bytes) -> None:
+        view = self._view
+        moving = view.pending.inside(source)
+        view.attributes.plan_move(source, dest)
+        try:
+            for path in moving:
+                view.pending.add(dest + path[len(source) :], due=time.monotonic() + view.limits.publish_s)
+            move_shadow(view, source, dest)
+            view.room.rename_tree(source, dest)
+        except (AnvcsError, OSError):
+            if view.is_on_disk(dest) and not view.is_on_disk(source):
+                move_shadow(view, dest, source)
+            for path in moving:
+                view.pending.remove(dest + path[len(source) :])
+            view.attributes.forget_moves()
+            raise
+        for path in moving:
+            view.pending.remove(path)
+        view.attributes.forget_moves()
 
     def _share_dir(self, old_dir: Dir, old: bytes, node: Dir, new_dir: Dir, new: bytes) -> None:
         """A local directory gets a name that Git doesn't ignore: its files become pending."""
@@ -285,9 +315,10 @@ class Renames:
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         real = view.ensure_real_parent(dest)
         self._publisher.make_directories(source, dest)
+        self._publisher.adopt_tree(source, dest)
         os.rename(view.real(source), real)
+        self._inodes.detach(new_dir, new)
         self._names.relink(old_dir, old, node, new_dir, new)
-        self._publisher.adopt_tree(dest)
         self._become_shared_dir(node, view.room.entry(dest))
 
     def _become_shared_dir(self, node: Dir, source: object) -> None:
@@ -325,9 +356,11 @@ class Renames:
 
 
 def complete_move(view: View, source: bytes, dest: bytes) -> None:
-    """A directory's move was begun and we died: finish it if the room has moved its half, else it never was."""
+    """A directory's move was begun and we died: its local half belongs where the room's is."""
     if not _room_shows(view, source):
         move_shadow(view, source, dest)
+    elif view.is_on_disk(dest) and not view.is_on_disk(source):
+        move_shadow(view, dest, source)
 
 
 def _room_shows(view: View, path: bytes) -> bool:

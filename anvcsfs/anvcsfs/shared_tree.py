@@ -13,6 +13,8 @@ from anvcsfs.nodes import Dir, File, Node
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import RULE_FILES, View
 
+_USUAL_MODE = 0o755
+
 
 class SharedTree:
     """Directories, symlinks and deletions of the room, kept in step with the nodes."""
@@ -30,15 +32,15 @@ class SharedTree:
         """A new shared directory; it is recorded although Git won't commit it while empty."""
         path = join(parent.path, name)
         now = time.time_ns()
+        wanted = mode & 0o7777
+        if wanted != _USUAL_MODE:  # before anybody can see the directory
+            self._view.attributes.update(path, mode=wanted, now=True)
+            parent.overrides = True
         self._view.room.mkdir(path, now)
         node = self._appear(parent, name, path)
         assert isinstance(node, Dir)  # the room has just made a directory
         node.mtime_ns = node.ctime_ns = node.atime_ns = now
-        wanted = mode & 0o7777
-        if wanted != node.mode & 0o7777:
-            node.mode = st.S_IFDIR | wanted
-            self._view.attributes.update(path, mode=wanted)
-            parent.overrides = True
+        node.mode = st.S_IFDIR | wanted
         return node
 
     def symlink(self, parent: Dir, name: bytes, target: bytes) -> File:
