@@ -40,22 +40,6 @@ _UNSUPPORTED = (b"system.", b"security.selinux")
 """Extended attributes that no view has: access control lists and labels."""
 
 
-class KernelNotifier:
-    """Sends invalidations to the kernel; called only from the notifier's thread."""
-
-    def forget_content(self, ino: int) -> None:
-        """Drop pages and attributes."""
-        pyfuse3.invalidate_inode(InodeT(ino))
-
-    def forget_attributes(self, ino: int) -> None:
-        """Drop attributes."""
-        pyfuse3.invalidate_inode(InodeT(ino), attr_only=True)
-
-    def forget_entry(self, parent: int, name: bytes) -> None:
-        """Drop a name; where the kernel never looked it up, the listing it cached."""
-        pyfuse3.invalidate_entry(InodeT(parent), name)
-
-
 class Adapter(pyfuse3.Operations):
     """The kernel's requests, one method each."""
 
@@ -389,18 +373,3 @@ class Adapter(pyfuse3.Operations):
 
     def stacktrace(self) -> None:
         """pyfuse3's debugging hook, by setting an extended attribute: not offered."""
-
-
-def fuse_options(*, name: str, allow_other: bool, default_permissions: bool, read_only: bool) -> set[str]:
-    """Mount options for `pyfuse3.init`."""
-    options = set(pyfuse3.default_options)
-    # libfuse splits options at commas.
-    escaped = name.replace("\\", "\\\\").replace(",", "\\,")
-    options.update({f"fsname={escaped}", "subtype=anvcsfs"})
-    if default_permissions:
-        options.add("default_permissions")
-    if allow_other:
-        options.add("allow_other")
-    if read_only:
-        options.add("ro")
-    return options

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Kernel(Protocol):
-    """What can be told to a kernel (`anvcsfs.adapter` for the real one)."""
+    """What can be told to a kernel (`anvcsfs.kernel` for the real one)."""
 
     def forget_content(self, ino: int) -> None:
         """Drop cached pages and attributes of *ino*."""

@@ -12,8 +12,9 @@ import pyfuse3
 import trio
 
 from anvcs.views import ViewSpec, source_name
-from anvcsfs.adapter import Adapter, KernelNotifier, fuse_options
+from anvcsfs.adapter import Adapter
 from anvcsfs.assembly import Assembly, assemble
+from anvcsfs.kernel import KernelNotifier, fuse_options
 from anvcsfs.serving import Exits, Gate, install
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ def test_a_mapping(text):
         ("", "empty"),
         ('{"message": " "}', "empty"),
         ('{"message": 5}', "must be text"),
-        ('{"messag": "m"}', "lacks the key message"),
+        ('{"massage": "m"}', "lacks the key message"),
         ('{"message": "m", "speed": 1}', "unknown key 'speed'"),
         ('{"message": "m"', "JSON"),
         ("message: m\nenv: [", "YAML"),
