@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import time
 from dataclasses import replace
@@ -205,6 +206,17 @@ def test_the_monitors_state(place, dirty):
 
 
 class TestLocks:
+    def test_a_lock_of_a_dead_process_of_ours_is_no_lock(self, place):
+        child = os.fork()
+        if child == 0:
+            with indexing.locked_index(place.dir):
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert (place.dir / "index.lock").exists()
+        with indexing.locked_index(place.dir, wait_seconds=0):
+            pass
+        assert list(place.dir.glob("index.lock*")) == []
+
     def test_a_held_lock_is_waited_for_and_respected(self, place):
         (place.dir / "index.lock").touch()
         with pytest.raises(IndexLocked), indexing.locked_index(place.dir, wait_seconds=0):

@@ -6,6 +6,7 @@ standard input), because half a second of Python would stop the process that ser
 Nothing here touches the mount, and git's ``index.lock`` is honoured.
 """
 
+import fcntl
 import gc
 import json
 import os
@@ -250,7 +251,8 @@ def update_after_commit(
 def locked_index(admin_dir: Path, wait_seconds: float = LOCK_SECONDS) -> Iterator[Callable[[list[bytes]], None]]:
     """Hold ``index.lock``; the function it gives puts a new index in place and ends the hold."""
     lock = admin_dir / "index.lock"
-    fd = _acquire(lock, wait_seconds)
+    own = admin_dir / f"index.lock.{os.urandom(6).hex()}"
+    fd = _acquire(lock, own, wait_seconds)
     held = True
 
     def publish(pieces: list[bytes]) -> None:
@@ -265,20 +267,49 @@ def locked_index(admin_dir: Path, wait_seconds: float = LOCK_SECONDS) -> Iterato
     try:
         yield publish
     finally:
-        os.close(fd)
         if held:
             lock.unlink()
+        own.unlink()
+        os.close(fd)
 
 
-def _acquire(lock: Path, wait_seconds: float) -> int:
+def _acquire(lock: Path, own: Path, wait_seconds: float) -> int:
+    """Make *lock*, as a second name of *own*: that tells ours from Git's, and its flock whether we live."""
     until = time.monotonic() + wait_seconds
-    while True:
+    fd = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        while True:
+            try:
+                os.link(own, lock)
+            except FileExistsError:
+                if _left_by_the_dead(lock):
+                    continue
+                if time.monotonic() >= until:
+                    raise IndexLocked(lock) from None
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return fd
+    except BaseException:
+        own.unlink()
+        os.close(fd)
+        raise
+
+
+def _left_by_the_dead(lock: Path) -> bool:
+    """Remove *lock* if a process of ours died while it held it."""
+    for own in lock.parent.glob("index.lock.*"):
         try:
-            return os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except FileExistsError:
-            if time.monotonic() >= until:
-                raise IndexLocked(lock) from None
-            time.sleep(_PAUSE_SECONDS)
+            with own.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not own.samefile(lock):
+                    continue
+                lock.unlink()
+                own.unlink()
+        except (BlockingIOError, FileNotFoundError):
+            continue
+        return True
+    return False
 
 
 def start(job: Job) -> "subprocess.Popen[bytes]":
