@@ -95,6 +95,7 @@ class Follower:
         self._stat_job = stat_job
         self.index = IndexJobs()
         self.committing = False
+        self._starting = True
         self.behind: CommitResult | None = None
         """A commit of ours that the room, busy then, has not taken in."""
         self._index_base = view.folder / "index-base"
@@ -131,7 +132,9 @@ class Follower:
         before = self._view.room.base
         here = self._moved_here(target)
         self._move(target, keep=here)
-        if here:
+        if here and self._starting:
+            pass  # a commit of ours, perhaps, whose process died before the index: `build_index` looks
+        elif here:
             self._note_index(target)  # Git has brought its index along
         else:
             self._update_index(before, target, [], keep_staged=True)
@@ -238,6 +241,7 @@ class Follower:
 
     def build_index(self) -> None:
         """Make the index of a new view, or find that it is there."""
+        self._starting = False
         base = self._view.room.base
         if base is None:
             return

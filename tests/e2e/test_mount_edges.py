@@ -113,6 +113,26 @@ def test_a_commit_waits_for_the_room(view: MountedView):
     assert git("status", "--porcelain", cwd=view.path) == ""
 
 
+def test_a_commit_that_died_before_the_index(view: MountedView):
+    """The branch and HEAD's log have the commit, the index does not: the next mount brings it along."""
+    (view.path / "project" / "app.py").write_text("new\n")
+    assert git("status", "--porcelain", cwd=view.path) == " M project/app.py"
+    view.unmount()
+    kept = [view.store / "views" / "view" / "git" / "index", view.store / "views" / "view" / "index-base"]
+    kept += view.store.glob("rooms/main.sqlite*")
+    before = {file: file.read_bytes() for file in kept}
+    view.mount()
+    commit(view.path, "made")
+    view.unmount()
+    for file in view.store.glob("rooms/main.sqlite*"):
+        file.unlink()
+    for file, data in before.items():
+        file.write_bytes(data)
+    view.mount()
+    assert (view.path / "project" / "app.py").read_text() == "new\n"
+    assert git("status", "--porcelain", cwd=view.path) == ""
+
+
 def test_a_commit_that_was_made_is_not_refused(view: MountedView):
     """Git has it before the room does: the room takes it in when it can."""
     (view.path / "project" / "app.py").write_text("new\n")
