@@ -47,6 +47,7 @@ class Gate:
 
     def enter_slow(self) -> None:
         """A handler is about to suspend: let a parked worker take the line."""
+        self._companion.part()  # a thread or a child that begins now would be bound, too
         self._slow += 1
         self._wake_one()
 
