@@ -154,7 +154,6 @@ class Adapter(pyfuse3.Operations):
 
     async def lookup(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> EntryAttributes:
         """LOOKUP."""
-        self._gate.client = ctx.pid
         node = await self._call(lambda: self._table.lookup(parent_inode, name))
         if node is not None:
             return await self._answer(node)
@@ -220,7 +219,6 @@ class Adapter(pyfuse3.Operations):
 
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """GETATTR."""
-        self._gate.client = ctx.pid
         return await self._call(lambda: self._reply(self._table.getattr(inode)))
 
     async def setattr(
@@ -289,7 +287,6 @@ class Adapter(pyfuse3.Operations):
 
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """OPEN."""
-        self._gate.client = ctx.pid
         handle = await self._call(lambda: self._table.open(inode, flags, ctx))
         direct = isinstance(handle.node, ControlFile)
         # What the kernel has cached is right: whatever changed behind its back was invalidated.
@@ -299,7 +296,6 @@ class Adapter(pyfuse3.Operations):
         self, parent_inode: InodeT, name: bytes, mode: ModeT, flags: FlagT, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
         """CREATE."""
-        self._gate.client = ctx.pid
         handle = await self._call(lambda: self._table.create(parent_inode, name, mode, flags, ctx))
         reply = await self._call(lambda: self._reply(handle.node, handle))
         return FileInfo(fh=FileHandleT(handle.number), keep_cache=True), reply
@@ -338,7 +334,6 @@ class Adapter(pyfuse3.Operations):
 
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         """OPENDIR."""
-        self._gate.client = ctx.pid
         return FileHandleT((await self._call(lambda: self._table.opendir(inode))).number)
 
     async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
