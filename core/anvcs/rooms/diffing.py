@@ -56,6 +56,9 @@ def diff(old: bytes, new: bytes, hunks: Hunks = line_hunks) -> Difference:
     while end and _inside_end(old, new, end):
         end -= 1
     stop, new_stop = len(old) - end, len(new) - end
+    if start in (stop, new_stop):
+        back = _to_line_start(old, new, start, stop, new_stop)
+        return _single(old, new, start - back, stop - back, new_stop - back)
     if stop - start <= _MAX_ISLAND or new_stop - start <= _MAX_ISLAND:  # nothing to find in it
         return _single(old, new, start, stop, new_stop)
     return _by_lines(old, new, start, end, hunks)
@@ -109,6 +112,19 @@ def _inside(old: bytes, new: bytes, at: int) -> bool:
 def _inside_end(old: bytes, new: bytes, end: int) -> bool:
     # What both share at the end must start with a whole character.
     return old[len(old) - end] & 0xC0 == 0x80 or new[len(new) - end] & 0xC0 == 0x80
+
+
+def _to_line_start(old: bytes, new: bytes, start: int, stop: int, new_stop: int) -> int:
+    """How many bytes further to the front what was inserted or deleted is whole lines; 0 if it isn't.
+
+    A line put before one that begins alike would else split that line, and who deletes or
+    changes it meanwhile would take a part of the new one along.
+    """
+    moved = old[start:stop] or new[start:new_stop]
+    back = start - (old.rfind(b"\n", 0, start) + 1)
+    if 0 < back < len(moved) and moved.endswith(old[start - back : start]) and moved[-back - 1 : -back] == b"\n":
+        return back
+    return 0
 
 
 def _single(old: bytes, new: bytes, start: int, stop: int, new_stop: int) -> Difference:
