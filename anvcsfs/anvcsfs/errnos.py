@@ -25,6 +25,7 @@ ERRNO: dict[str, int] = {
     "RoomReadOnly": errno.EROFS,
     "RoomDamaged": errno.EIO,
     "StoreVersion": errno.EPROTO,
+    "NoSuchConflict": errno.ENOENT,
     "NoSuchPath": errno.ENOENT,
     "PathInUse": errno.EEXIST,
     "DirectoryNotEmpty": errno.ENOTEMPTY,

@@ -76,3 +76,5 @@ class Moved:
     paths: tuple[bytes, ...]
     """Paths whose existence, attributes or content changed, both ends of a rename included."""
     base: Oid | None
+    conflicts: bool = False
+    """Whether conflicts were found or resolved."""

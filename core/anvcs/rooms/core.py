@@ -10,6 +10,7 @@ from anvcs.model.ids import FileId, Oid, Seq, base_file_id
 from anvcs.model.room import Author, Content, Entry, Moved
 from anvcs.model.tree import GITLINK, Leaf
 from anvcs.rooms.basetree import Base
+from anvcs.rooms.conflicts import OpenConflicts, read_open
 from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.draft import Draft, note_shown
 from anvcs.rooms.objects import ObjectFiles
@@ -36,6 +37,7 @@ class Core:
         self.settings = settings
         self.docs = Documents(log, budget)
         self.state = TreeState(())
+        self.conflicts = OpenConflicts(())
         self.seq = Seq(0)
         self.missed: list[Moved] = []
         """What other processes did and `Room.catch_up` has not told yet."""
@@ -51,9 +53,11 @@ class Core:
         while True:
             seq = self.log.last_seq()
             entries = list(self.log.entries())
+            conflicts = read_open(self.log)
             if self.log.last_seq() == seq:  # nobody appended between the two reads
                 break
         self.state = TreeState(entries)
+        self.conflicts = conflicts
         self.seq = seq
         self.base.move(self.log.base_at(seq))
         self.docs.forget_all()
@@ -177,13 +181,14 @@ class Core:
         for drop in payload.drops:
             note_shown(shown, self.state.drop(drop.id), None)
         self.docs.absorb(op)
+        told = self.conflicts.take(op)
         if payload.rebased:
             for change in self.base.tree.diff(self.base.commit, payload.base):
                 shown[change.path] = None
             self.base.move(payload.base)
             self.state.forget_overlays()
         self.seq = op.seq
-        self.missed.append(Moved(seq=op.seq, paths=tuple(shown), base=self.base.commit))
+        self.missed.append(Moved(seq=op.seq, paths=tuple(shown), base=self.base.commit, conflicts=told))
 
 
 class Change:
@@ -209,7 +214,7 @@ class Change:
             core.log.rollback()
             raise
         self._base = core.base.commit
-        self._draft = Draft(core.state, Seq(core.seq + 1), self._path)
+        self._draft = Draft(core.state, Seq(core.seq + 1), self._path, self._author)
         return self._draft
 
     def __exit__(
@@ -248,7 +253,8 @@ class Change:
         core.log.append(op)
         core.log.commit()
         core.seq = draft.seq
-        self.moved = Moved(seq=core.seq, paths=tuple(draft.shown), base=core.base.commit)
+        told = core.conflicts.take(op)
+        self.moved = Moved(seq=core.seq, paths=tuple(draft.shown), base=core.base.commit, conflicts=told)
 
     def _take_back(self, draft: Draft) -> None:
         draft.undo()

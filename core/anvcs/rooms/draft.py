@@ -1,10 +1,13 @@
 """One record in the making: changes the tree in memory, and can take everything back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from anvcs.model.conflict import KINDS, Side, shortened
 from anvcs.model.ids import FileId, Oid, Seq
-from anvcs.model.room import Entry
+from anvcs.model.room import Author, Entry
+from anvcs.rooms.conflicts import ConflictPart, Key
 from anvcs.rooms.records import DocumentPart, Drop, Payload
 from anvcs.rooms.tree import TreeState
 
@@ -12,8 +15,9 @@ from anvcs.rooms.tree import TreeState
 class Draft:
     """What one record is going to say.  Lives between the lock and the commit."""
 
-    def __init__(self, state: TreeState, seq: Seq, path: bytes) -> None:
+    def __init__(self, state: TreeState, seq: Seq, path: bytes, author: Author | None = None) -> None:
         self.state = state
+        self.author = author or Author(agent="")
         self.seq = seq
         """The number that this record gets."""
         self.kind = "edit"
@@ -29,6 +33,9 @@ class Draft:
         self.docs: list[DocumentPart] = []
         self.edited: set[FileId] = set()
         """Live documents that hold edits of this record."""
+        self.conflicts: list[ConflictPart] = []
+        self.resolved: dict[Key, None] = {}
+        """Conflicts that this record resolves."""
         self._before: dict[FileId, Entry | None] = {}
         self._puts: dict[FileId, Entry] = {}
         self._drops: dict[FileId, Drop] = {}
@@ -63,6 +70,25 @@ class Draft:
         """Remember that *file* was at *path* and left."""
         self._traces[path] = file
 
+    def conflict(
+        self,
+        kind: str,
+        file: FileId,
+        path: bytes,
+        sides: Sequence[Side],
+        note: str,
+        *,
+        lines: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Write a conflict into this record: what met at *path*, and what each side said.
+
+        *lines* are the first and the last, from 1, in the text after this record.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"no conflict is of kind {kind!r}")
+        said = tuple((side.agent, side.model, shortened(side.text)) for side in sides)
+        self.conflicts.append(ConflictPart(kind, file, path, *lines, said, note))
+
     def undo(self) -> None:
         """Give the tree back as it was; documents are the caller's."""
         for file, entry in reversed(self._before.items()):
@@ -73,7 +99,7 @@ class Draft:
     def is_empty(self) -> bool:
         """Whether there is nothing to record."""
         drops = any(self._before[file] is not None for file in self._drops)
-        return not (self._puts or drops or self.docs or self.rebased)
+        return not (self._puts or drops or self.docs or self.rebased or self.conflicts or self.resolved)
 
     def payload(self) -> Payload:
         """The record."""
@@ -88,6 +114,8 @@ class Draft:
             drops=tuple(self._drops.values()),
             docs=tuple(self.docs),
             traces=tuple(self._traces.items()),
+            conflicts=tuple(self.conflicts),
+            resolved=tuple(self.resolved),
         )
 
 

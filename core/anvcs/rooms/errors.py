@@ -9,7 +9,8 @@ AnvcsError
     ├── StoreVersion       the file was written by another version of the format
     ├── NoSuchPath         nothing is shown at a path
     ├── PathInUse          something that doesn't allow the request is at a path
-    └── DirectoryNotEmpty  a directory still shows something
+    ├── DirectoryNotEmpty  a directory still shows something
+    └── NoSuchConflict     no conflict record has a name
 """
 
 from pathlib import Path
@@ -85,3 +86,11 @@ class DirectoryNotEmpty(RoomError):
     def __init__(self, path: bytes) -> None:
         super().__init__(f"{path!r} is not empty")
         self.path = path
+
+
+class NoSuchConflict(RoomError):
+    """No conflict record has that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no conflict {name}; `ai-vcs conflicts --all` lists all records")
+        self.name = name

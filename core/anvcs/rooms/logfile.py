@@ -118,6 +118,7 @@ class LogFile:
         if fresh or not db.execute("SELECT 1 FROM sqlite_master").fetchone():
             schema.create(db, base)
         schema.verify(db, self.file)
+        schema.upgrade(db)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         # Checkpoints cost milliseconds: a background thread does them.

@@ -11,8 +11,10 @@ process.  `OpLog.sync` flushes the WAL, after which they survive a power loss.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from anvcs.model.conflict import Conflict
 from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Entry
+from anvcs.rooms.conflicts import PUT, RESOLVE, Key, conflict_of, rows_of
 from anvcs.rooms.errors import RoomDamaged
 from anvcs.rooms.logfile import LogFile
 from anvcs.rooms.records import (
@@ -89,6 +91,10 @@ class OpLog(LogFile):
         traces = [(drop.path, drop.id, seq) for drop in payload.drops if drop.path is not None]
         traces += [(path, file, seq) for path, file in payload.traces]
         self._many("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", traces)
+        if payload.conflicts:
+            self._many(PUT, rows_of(seq, op.time_ns, payload.conflicts))
+        if payload.resolved:
+            self._many(RESOLVE, [(seq, *key) for key in payload.resolved])
         if payload.rebased:
             self._run("INSERT INTO bases VALUES (?, ?)", (seq, payload.base))
 
@@ -179,6 +185,27 @@ class OpLog(LogFile):
             raise RoomDamaged(self.file, f"the document of file {file.hex()}")
         return Snapshot(*rows[0][1:4])
 
+    def open_conflicts(self) -> list[tuple[int, int, bytes]]:
+        """``(seq, ordinal, file)`` of the conflicts that nobody has resolved, oldest first."""
+        if not self._has_conflicts():
+            return []
+        return self._rows("SELECT seq, ordinal, file FROM conflicts WHERE resolved = 0 ORDER BY seq, ordinal")
+
+    def conflicts(self, *, resolved: bool) -> Iterator[Conflict]:
+        """The open conflicts, with *resolved* all of them, oldest first."""
+        if not self._has_conflicts():
+            return
+        which = "" if resolved else " WHERE resolved = 0"
+        for row in self._rows(f"SELECT * FROM conflicts{which} ORDER BY seq, ordinal"):  # noqa: S608 - a word of ours
+            yield self._conflict(row)
+
+    def conflict(self, key: Key) -> Conflict | None:
+        """The conflict named *key*."""
+        if not self._has_conflicts():
+            return None
+        rows = self._rows("SELECT * FROM conflicts WHERE seq = ? AND ordinal = ?", key)
+        return self._conflict(rows[0]) if rows else None
+
     def trace(self, path: bytes) -> FileId | None:
         """The file that was the last to leave *path*."""
         rows = self._rows(_TRACED + " AND path = ?", (path,))
@@ -197,6 +224,16 @@ class OpLog(LogFile):
         return [row[0] for row in self._rows(sql, (file,))]
 
     # --- inside
+
+    def _has_conflicts(self) -> bool:
+        # Only a file of the version before, opened for reading, may lack the table.
+        return not self.read_only or bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'conflicts'"))
+
+    def _conflict(self, row: tuple[Any, ...]) -> Conflict:
+        found = conflict_of(row)
+        if found is None:
+            raise RoomDamaged(self.file, f"the checksum of conflict {row[0]}-{row[1]} is wrong")
+        return found
 
     def _op(self, row: tuple[Any, ...]) -> Op:
         try:

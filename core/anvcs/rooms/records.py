@@ -14,9 +14,12 @@ import msgpack
 from anvcs.errors import AnvcsError
 from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Content, Entry
+from anvcs.rooms.conflicts import ConflictPart, part_of
 
-FORMAT = 1
+FORMAT = 2
 """Version of the payload; the first item of each."""
+PLAIN = 1
+"""The version without a last item, for what needs none: nearly every record."""
 
 BYTES_CHANGED = 1
 """Flag of a history row: the op changed what the file contains."""
@@ -64,13 +67,22 @@ class Payload(NamedTuple):
     docs: tuple[DocumentPart, ...]
     traces: tuple[tuple[bytes, FileId], ...]
     """Paths that a file has left: a file that appears there again is that file."""
+    conflicts: tuple[ConflictPart, ...] = ()
+    """Conflicts that this op found; its number and their place here are their names."""
+    resolved: tuple[tuple[int, int], ...] = ()
+    """Conflicts that this op resolved, as ``(seq, ordinal)``."""
+
+
+_MORE = ("conflicts", "resolved")
+"""Names of the parts that the last item may have; those that are empty are left out."""
 
 
 def encode(payload: Payload, seq: Seq) -> bytes:
     """Bytes of *payload* for record *seq*."""
+    more = {key: value for key, value in zip(_MORE, payload[-len(_MORE) :], strict=True) if value}
     packed: bytes = msgpack.packb(
         (
-            FORMAT,
+            FORMAT if more else PLAIN,
             payload.path,
             payload.old_path,
             payload.added,
@@ -81,6 +93,7 @@ def encode(payload: Payload, seq: Seq) -> bytes:
             payload.drops,
             payload.docs,
             payload.traces,
+            *([more] if more else []),
         )
     )
     return packed
@@ -90,9 +103,12 @@ def decode(data: bytes, seq: Seq) -> Payload:
     """The payload whose bytes are *data*; raises `MalformedRecord`."""
     try:
         items = msgpack.unpackb(data, use_list=False)
-        if items[0] != FORMAT:
+        if items[0] not in (PLAIN, FORMAT):
             raise MalformedRecord(f"record {seq} has payload format {items[0]!r}")
-        _, path, old_path, added, removed, rebased, base, puts, drops, docs, traces = items
+        more = items[11] if items[0] == FORMAT else {}
+        if unknown := more.keys() - set(_MORE):  # it may change what follows: guessing is no reading
+            raise MalformedRecord(f"record {seq} has parts that this program doesn't know: {sorted(unknown)}")
+        _, path, old_path, added, removed, rebased, base, puts, drops, docs, traces = items[:11]
         return Payload(
             path,
             old_path,
@@ -104,8 +120,10 @@ def decode(data: bytes, seq: Seq) -> Payload:
             tuple([Drop(*row) for row in drops]),
             tuple([DocumentPart(*row) for row in docs]),
             traces,
+            tuple([part_of(row) for row in more.get("conflicts", ())]),
+            tuple([(*key,) for key in more.get("resolved", ())]),
         )
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, IndexError, AttributeError, msgpack.UnpackException) as error:
         raise MalformedRecord(f"record {seq} can't be decoded: {error}") from error
 
 

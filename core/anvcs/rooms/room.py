@@ -11,12 +11,14 @@ from types import TracebackType
 from typing import Self
 
 from anvcs.model.changes import Contribution, Overlay, PathChange
+from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Author, Content, Entry, Moved, OpRecord
 from anvcs.model.tree import Leaf
 from anvcs.rooms.basetree import Base, BaseTree
 from anvcs.rooms.core import Change, Core, Settings
 from anvcs.rooms.diffing import Hunks
+from anvcs.rooms.errors import NoSuchConflict
 from anvcs.rooms.linediff import line_hunks
 from anvcs.rooms.moving import Mover
 from anvcs.rooms.objects import ObjectFiles
@@ -157,6 +159,38 @@ class Room:
     ) -> list[Contribution]:
         """Who did what is not committed yet, in ops after *since* and paths that *takes* accepts."""
         return contributors(self._core, since, takes)
+
+    # --- conflicts
+
+    def conflicts(self, *, resolved: bool = False) -> list[Conflict]:
+        """The open conflict records, oldest first; with *resolved* those that are no longer open too."""
+        return list(self._core.log.conflicts(resolved=resolved))
+
+    def conflict(self, name: str) -> Conflict:
+        """The conflict record called *name* (``123-0``); raises `NoSuchConflict`."""
+        try:
+            found = self._core.log.conflict(parse_conflict_id(name))
+        except ValueError as error:
+            raise NoSuchConflict(name) from error
+        if found is None:
+            raise NoSuchConflict(name)
+        return found
+
+    def open_conflicts(self) -> int:
+        """How many conflicts are open; costs nothing."""
+        return len(self._core.conflicts)
+
+    def resolve(self, *names: str, author: Author | None = None) -> Moved:
+        """Mark the conflict records *names* as resolved, all or none; those that are already stay so."""
+        found = [self.conflict(name) for name in names]
+        with (change := self._change(found[0].path if found else b"", author)) as draft:
+            draft.kind = "resolve"
+            for one in found:
+                key = parse_conflict_id(one.id)
+                if key in self._core.conflicts:
+                    draft.resolved[key] = None
+                    draft.file = one.file
+        return change.moved
 
     # --- writing contents
 

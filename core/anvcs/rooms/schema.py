@@ -4,10 +4,13 @@ import sqlite3
 from pathlib import Path
 
 from anvcs.model.ids import Oid
+from anvcs.rooms.conflicts import TABLE as CONFLICTS
 from anvcs.rooms.errors import RoomDamaged, StoreVersion
 
-FORMAT = 1
+FORMAT = 2
 """Version of the whole file; the payload of a record has one of its own."""
+WITHOUT_CONFLICTS = 1
+"""The version before: it lacks the table of conflicts, and is brought up to date where it lies."""
 
 APPLICATION_ID = 0x414E5652
 """`ANVR` in the header of the SQLite file."""
@@ -91,14 +94,29 @@ def verify(db: sqlite3.Connection, file: Path) -> None:
         raise
     if row is None:
         raise RoomDamaged(file, "it names no format")
-    if row[0] != FORMAT:
+    if row[0] not in (FORMAT, WITHOUT_CONFLICTS):
         raise StoreVersion(file, int(row[0]), FORMAT)
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    """Bring a file of the version before to this one; nothing for one that is."""
+    if db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()[0] == FORMAT:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute(CONFLICTS)
+        db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def _create_tables(db: sqlite3.Connection, base: Oid | None) -> None:
     for statement in _TABLES.split(";\n"):
         if statement.strip():
             db.execute(statement)
+    db.execute(CONFLICTS)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
     db.execute("INSERT INTO bases VALUES (0, ?)", (base,))
