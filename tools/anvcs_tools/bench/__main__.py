@@ -6,11 +6,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anvcs_tools.bench import reading, writing
+from anvcs_tools.bench import reading, storm, writing
 from anvcs_tools.bench.machine import describe_machine
 from anvcs_tools.bench.report import as_json, as_text, heading, line
 from anvcs_tools.bench.rows import Place, Result, Row, Served, run_row
@@ -28,6 +28,8 @@ from anvcs_tools.bench.scale import (
 from anvcs_tools.bench.views import MountedView, ai_vcs, why_not
 
 _GIB = 1 << 30
+_APART: dict[str, Callable[[Sequence[str], Path], int]] = {"storm": storm.main}
+"""Benchmarks with a command line of their own: ``python -m anvcs_tools.bench storm --help``."""
 
 
 @dataclass(slots=True)
@@ -43,7 +45,10 @@ class PlainView:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; exit code 0: everything ran, whatever the figures; 1: a row failed."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] and given[0] in _APART:
+        return _run_apart(given)
+    options = _parser().parse_args(given)
     reason = None if options.fake else why_not()
     if reason:
         print(f"bench: cannot mount here: {reason}", file=sys.stderr)
@@ -60,6 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         Path(options.json).write_text(json.dumps(as_json(machine, results, figures), indent=2) + "\n")
     return 1 if any(result.failed for result in results) else 0
+
+
+def _run_apart(arguments: Sequence[str]) -> int:
+    """Run a benchmark that has options and a report of its own."""
+    reason = why_not()
+    if reason:
+        print(f"bench: cannot mount here: {reason}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="anvcs-bench-") as work, _private_settings(Path(work)):
+        return _APART[arguments[0]](arguments[1:], Path(work))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _NEAR = re.compile(rb"[ \t]*(?:async def|def|class|@)\b|\s*$")
-_MARK = re.compile(rb"# mark (\S+) rev \d+: [a-z ]+")
+_MARK = re.compile(rb"# seen-by (\S+) rev \d+: [a-z ]+")
 _WORDS = (b"check", b"cache", b"later", b"value", b"empty", b"retry", b"first", b"clean", b"state", b"index")
 
 
@@ -89,12 +89,12 @@ def _name(line: bytes) -> bytes:
 
 def _line(name: bytes, revision: int, chance: random.Random) -> bytes:
     words = b" ".join(chance.choices(_WORDS, k=chance.randrange(1, 6)))
-    return b"# mark %s rev %d: %s" % (name, revision, words)
+    return b"# seen-by %s rev %d: %s" % (name, revision, words)
 
 
 def marks_in(text: bytes) -> Counter[bytes]:
     """The mark lines of *text*, each with how often it is there."""
-    return Counter(line.strip() for line in text.splitlines() if b"# mark " in line)
+    return Counter(line.strip() for line in text.splitlines() if b"# seen-by " in line)
 
 
 def lost_edits(text: bytes, agents: Iterable[dict[bytes, bytes]]) -> list[str]:
