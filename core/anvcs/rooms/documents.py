@@ -59,6 +59,16 @@ class Document:
         for update in updates:
             _guarded(lambda data=update: self._doc.apply_update(data))  # type: ignore[misc]  # a default is beyond inference
 
+    def apply_told(self, updates: Sequence[bytes]) -> list[tuple[int, int, bytes]]:
+        """As `apply`; what it did to the text, step by step: offset, bytes removed, text inserted."""
+        steps: list[tuple[int, int, bytes]] = []
+        subscription = self._text.observe(lambda event: steps.extend(_steps(event.delta)))
+        try:
+            self.apply(updates)
+        finally:
+            self._text.unobserve(subscription)
+        return steps
+
     def text(self) -> bytes:
         """The whole text."""
         return _guarded(lambda: str(self._text)).encode()
@@ -110,6 +120,21 @@ def merge_texts(base: bytes, ours: Sequence[Splice], theirs: Sequence[Splice], t
     known = set(theirs)
     right.apply(left.edit(base, [splice for splice in ours if splice not in known]))
     return right.text() if ours else theirs_text
+
+
+def _steps(delta: Sequence[dict[str, Any]]) -> list[tuple[int, int, bytes]]:
+    steps: list[tuple[int, int, bytes]] = []
+    at = 0
+    for change in delta:
+        if "retain" in change:
+            at += change["retain"]
+        elif "delete" in change:
+            steps.append((at, change["delete"], b""))
+        else:
+            text = change["insert"].encode()
+            steps.append((at, 0, text))
+            at += len(text)
+    return steps
 
 
 def _check(text: bytes, splices: Sequence[Splice]) -> None:

@@ -175,6 +175,23 @@ class OpLog(LogFile):
         for row in self._rows(sql, (file, after, until)):
             yield self._op(row)
 
+    def touching(self, file: FileId, after: Seq, until: Seq) -> Iterator[Op]:
+        """Ops in (*after*, *until*] that touched *file* in any way, oldest first."""
+        sql = (
+            "SELECT o.* FROM history AS h JOIN ops AS o ON o.seq = h.seq"
+            " WHERE h.file = ? AND h.seq > ? AND h.seq <= ? ORDER BY h.seq"
+        )
+        for row in self._rows(sql, (file, after, until)):
+            yield self._op(row)
+
+    def files_of(self, agent: str, after: Seq) -> list[FileId]:
+        """Files that *agent* touched after op *after*."""
+        sql = (
+            "SELECT DISTINCT h.file FROM ops AS o JOIN history AS h ON h.seq = o.seq"
+            " WHERE o.agent = ? AND o.seq > ?"
+        )
+        return [row[0] for row in self._rows(sql, (agent, after))]
+
     def snapshot(self, file: FileId, until: Seq) -> Snapshot | None:
         """The newest kept state of *file*'s document that isn't after *until*."""
         sql = "SELECT * FROM docs WHERE file = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"

@@ -6,6 +6,7 @@ record of the log: it is there completely or not at all.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,8 @@ from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Author, Content, Entry, Moved, OpRecord
 from anvcs.model.tree import Leaf
+from anvcs.model.unit import Step, Touch
+from anvcs.model.undone import Undone
 from anvcs.rooms.basetree import Base, BaseTree
 from anvcs.rooms.core import Change, Core, Settings
 from anvcs.rooms.diffing import Hunks
@@ -26,6 +29,8 @@ from anvcs.rooms.oplog import START, OpLog
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
 from anvcs.rooms.telling import changes, contributors, op_records
+from anvcs.rooms.units import Units, touched
+from anvcs.rooms.undoing import Undoer, Wanted, undo
 from anvcs.rooms.versions import content_at
 
 TEXT_LIMIT = 4 << 20
@@ -41,6 +46,7 @@ class Room:
         self._saver = Saver(core)
         self._mover = Mover(core, self._saver)
         self._rebaser = Rebaser(core, self._saver)
+        self._undoer = Undoer(core, self._saver, self._mover)
         self._emptied = lambda directory: not core.base_shows_below(directory)
         self.name = name
         """The file's name without its suffix."""
@@ -86,6 +92,11 @@ class Room:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def file(self) -> Path:
+        """The room's file."""
+        return self._core.file
 
     @property
     def base(self) -> Oid | None:
@@ -318,13 +329,59 @@ class Room:
             self._rebaser.move(draft, new, keep=keep)
         return change.moved
 
+    def undo(self, wanted: Wanted, *, dry_run: bool = False, author: Author | None = None) -> Undone:
+        """Reverse the uncommitted ops that are *wanted*; with *dry_run* only say what that would do."""
+        change = self._change(b"", author)
+        return undo(change, self._undoer, wanted, dry_run=dry_run)
+
+    # --- what whole commands do
+
+    def take(self, steps: Iterable[Step], *, base: Oid | None = None) -> Moved:
+        """Take what a command did as one op: each path shows what its step says, merged with others' work.
+
+        With *base* the room then stands on that commit.
+        """
+        with (change := self._change(b"", None)) as draft:
+            self._units().take(draft, steps, base)
+        return change.moved
+
+    def discard(self, paths: Iterable[bytes], *, author: Author | None = None) -> Moved:
+        """Take back what *author* did to *paths* and did not commit; what others did stays."""
+        with (change := self._change(b"", author)) as draft:
+            self._units(author).discard(draft, paths)
+        return change.moved
+
+    def touched(self, after: Seq) -> Iterator[Touch]:
+        """The ops after *after* and the paths that they were about."""
+        return touched(self._core, after)
+
+    def write_as(self, author: Author) -> None:
+        """From now on *author* writes through this window."""
+        self._core.settings = self._core.settings._replace(author=author)
+
+    @property
+    def file(self) -> Path:
+        """The room's file."""
+        return self._core.file
+
+    def _units(self, author: Author | None = None) -> Units:
+        return Units(self._core, self._saver, self._mover, self._rebaser, author or self.author)
+
     # --- with other processes and the disk
 
     def catch_up(self) -> list[Moved]:
         """What other processes appended since the last call, writes of this one in between included."""
-        self._core.catch_up()
+        return self.catch_up_until(inf)[0]
+
+    def catch_up_until(self, moment: float) -> tuple[list[Moved], bool]:
+        """As `catch_up`, but stop soon after *moment* (`time.monotonic`); whether nothing is left."""
+        complete = self._core.catch_up(moment)
         missed, self._core.missed = self._core.missed, []
-        return missed
+        return missed, complete
+
+    def on_append(self, tell: Callable[[], None]) -> None:
+        """Call *tell*, which must not raise, after each op of this process that the log has taken."""
+        self._core.appended = tell
 
     def wait_writable(self, timeout: float = 5) -> None:
         """Return when nobody is inside an append; for a thread.  Raises `RoomBusy` at the end."""
