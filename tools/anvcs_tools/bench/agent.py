@@ -91,7 +91,9 @@ class Agent:
             seen = _read_all(file.fileno())
             self._think()
             new = marks.edit(seen, self.chance)
-            same = len(os.path.commonprefix((seen, new)))
+            same = next(
+                (at for at, (a, b) in enumerate(zip(seen, new, strict=False)) if a != b), min(map(len, (seen, new)))
+            )
 
             def save() -> None:
                 os.pwrite(file.fileno(), new[same:], same)
@@ -142,7 +144,7 @@ def _write(path: str, data: bytes) -> None:
 def main() -> int:
     """Work when told to, then tell."""
     top, name, seed, rounds, *files = sys.argv[1:]
-    agent = Agent(top, name, tuple(files), random.Random(seed))
+    agent = Agent(top, name, tuple(files), random.Random(seed))  # noqa: S311 - no secret
     print("ready", flush=True)
     sys.stdin.readline()
     started = time.perf_counter()

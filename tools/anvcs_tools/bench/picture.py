@@ -15,8 +15,7 @@ _BAR, _GAP = 20, 4
 def draw(storms: Sequence[Storm]) -> str:
     """SVG; *storms* are the ``storms`` of the benchmark's JSON."""
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
-        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="13" fill="#1f2937">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" fill="#1f2937">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
         _text(40, 34, _title(storms), size=17, weight="bold"),
         *_legend([place for place in _COLORS if any(storm["place"] == place for storm in storms)]),
