@@ -9,7 +9,7 @@ from anvcs.git.objects import ObjectStore
 from anvcs.git.program import Git
 from anvcs.git.skeleton import Skeleton
 from anvcs.model.ids import Oid
-from anvcs.model.tree import TreeChange, TreeEntry
+from anvcs.model.tree import DIRECTORY, TreeChange, TreeEntry
 
 
 class GitBaseTree:
@@ -22,6 +22,12 @@ class GitBaseTree:
     def find(self, commit: Oid, path: bytes) -> TreeEntry | None:
         """What *commit* has at *path*."""
         return self._git.find(self._git.tree_of(commit), path)
+
+    def names(self, commit: Oid, directory: bytes) -> Iterator[bytes]:
+        """The names in *directory* of *commit*."""
+        found = self._git.find(self._git.tree_of(commit), directory)
+        if found is not None and found.mode == DIRECTORY:
+            yield from (entry.name for entry in self._git.tree(found.oid))
 
     def leaves(self, commit: Oid, prefix: bytes) -> Iterator[tuple[bytes, int, Oid]]:
         """Every leaf of *commit* below the directory *prefix*: full path, mode, blob."""

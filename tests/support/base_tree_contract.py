@@ -33,6 +33,13 @@ class BaseTreeContract:
         for nothing in (b"x", b"a", b"dx"):
             assert list(tree.leaves(oid, nothing)) == []
 
+    def test_names_what_is_in_a_directory(self, tree: BaseTree, commit: Committing) -> None:
+        oid = commit(FILES)
+        assert sorted(tree.names(oid, b"")) == sorted([b"a", b"d", b"d-", b"\xfe\n"])
+        assert sorted(tree.names(oid, b"d")) == [b"e", b"g"]
+        for nothing in (b"x", b"a", b"dx"):
+            assert list(tree.names(oid, nothing)) == []
+
     def test_shows_what_a_checkout_would_write(self, tree: BaseTree, commit: Committing) -> None:
         oid = commit(FILES)
         for path, mode, blob in tree.leaves(oid, b""):

@@ -40,6 +40,10 @@ class FakeTree:
             return TreeEntry(name, DIRECTORY, _SOME_TREE)
         return None
 
+    def names(self, commit: Oid, directory: bytes) -> set[bytes]:
+        start = directory + b"/" if directory else b""
+        return {path[len(start) :].split(b"/")[0] for path in self.commits[commit] if path.startswith(start)}
+
     def leaves(self, commit: Oid, prefix: bytes) -> Iterator[tuple[bytes, int, Oid]]:
         start = prefix + b"/" if prefix else b""
         for path, leaf in self.commits[commit].items():

@@ -59,7 +59,7 @@ class OpRecord:
     agent: str
     view: str
     kind: str
-    """``edit`` ``put`` ``create`` ``delete`` ``rename`` ``mode`` ``touch`` ``mkdir`` ``rmdir`` ``base`` …"""
+    """``edit`` ``put`` ``create`` ``delete`` ``rename`` ``exchange`` ``mode`` ``touch`` ``mkdir`` ``rmdir`` ``base`` …"""
     path: bytes
     old_path: bytes | None = None
     added: int = 0
@@ -78,3 +78,11 @@ class Moved:
     base: Oid | None
     conflicts: bool = False
     """Whether conflicts were found or resolved."""
+    at: bytes | None = None
+    """Where the written, made or renamed file is, when another name than the asked one was due."""
+    kept: bool = False
+    """Whether a deletion yielded to work that its author had not seen."""
+    left: tuple[Entry, ...] = ()
+    """Entries that another process's op took out of the room, as they were."""
+    renamed: tuple[bytes, bytes] | None = None
+    """Old and new path, when another process renamed a file or directory."""

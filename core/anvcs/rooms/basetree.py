@@ -15,6 +15,9 @@ class BaseTree(Protocol):
     def find(self, commit: Oid, path: bytes) -> TreeEntry | None:
         """What *commit* has at *path*, directories included."""
 
+    def names(self, commit: Oid, directory: bytes) -> Iterable[bytes]:
+        """The names in *directory* of *commit*; none when that is no directory."""
+
     def leaves(self, commit: Oid, prefix: bytes) -> Iterable[tuple[bytes, int, Oid]]:
         """Full paths below the directory *prefix* that aren't directories, lazily."""
 
@@ -76,6 +79,10 @@ class Base:
     def find(self, path: bytes) -> TreeEntry | None:
         """What the base has at *path*."""
         return None if self.commit is None else self.tree.find(self.commit, path)
+
+    def names(self, directory: bytes) -> Iterable[bytes]:
+        """The names in *directory*."""
+        return () if self.commit is None else self.tree.names(self.commit, directory)
 
     def leaves(self, directory: bytes) -> Iterable[tuple[bytes, int, Oid]]:
         """Everything below *directory* that isn't a directory."""

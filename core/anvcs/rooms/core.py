@@ -2,6 +2,8 @@
 
 import secrets
 import time
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -41,6 +43,8 @@ class Core:
         self.seq = Seq(0)
         self.missed: list[Moved] = []
         """What other processes did and `Room.catch_up` has not told yet."""
+        self.appended: Callable[[], None] = lambda: None
+        """Called after each op of this process that the log has taken."""
         self.reload()
 
     @property
@@ -62,11 +66,14 @@ class Core:
         self.base.move(self.log.base_at(seq))
         self.docs.forget_all()
 
-    def catch_up(self) -> None:
-        """Take in what other processes appended."""
+    def catch_up(self, until: float = inf) -> bool:
+        """Take in what other processes appended; whether that was all when `time.monotonic` passed *until*."""
         if self.log.last_seq() != self.seq:
             for op in self.log.ops(self.seq):
                 self._absorb(op)
+                if time.monotonic() > until:
+                    return self.log.last_seq() == self.seq
+        return True
 
     def compact(self, budget: int | None) -> None:
         """Write document snapshots where that is worth it, and shrink what is in memory."""
@@ -122,9 +129,10 @@ class Core:
             file = base_file_id(commit or self.base.commit, path)
         if file in self.state.by_id:  # the base went away from this commit and came back
             file = FileId(secrets.token_bytes(16))
-        return self._as_entry(file, path, leaf)
+        return self.entry_of_leaf(file, path, leaf)
 
-    def _as_entry(self, file: FileId, path: bytes, leaf: Leaf) -> Entry:
+    def entry_of_leaf(self, file: FileId, path: bytes, leaf: Leaf) -> Entry:
+        """*leaf* of the base at *path* as the entry of *file*."""
         seq = self.seq
         return Entry(
             id=file,
@@ -178,8 +186,9 @@ class Core:
         payload = op.payload
         for entry in payload.puts:
             note_shown(shown, self.state.put(entry), entry)
-        for drop in payload.drops:
-            note_shown(shown, self.state.drop(drop.id), None)
+        left = [entry for drop in payload.drops if (entry := self.state.drop(drop.id)) is not None]
+        for entry in left:
+            note_shown(shown, entry, None)
         self.docs.absorb(op)
         told = self.conflicts.take(op)
         if payload.rebased:
@@ -188,7 +197,16 @@ class Core:
             self.base.move(payload.base)
             self.state.forget_overlays()
         self.seq = op.seq
-        self.missed.append(Moved(seq=op.seq, paths=tuple(shown), base=self.base.commit, conflicts=told))
+        self.missed.append(
+            Moved(
+                seq=op.seq,
+                paths=tuple(shown),
+                base=self.base.commit,
+                conflicts=told,
+                left=tuple(left),
+                renamed=(payload.old_path, payload.path) if payload.old_path is not None else None,
+            )
+        )
 
 
 class Change:
@@ -227,7 +245,7 @@ class Change:
         assert draft is not None  # __enter__ succeeded
         if error is None and draft.is_empty():
             core.log.rollback()
-            self.moved = Moved(seq=core.seq, paths=(), base=core.base.commit)
+            self.moved = Moved(seq=core.seq, paths=(), base=core.base.commit, at=draft.at, kept=draft.kept)
             return
         try:
             if error is None:
@@ -254,7 +272,15 @@ class Change:
         core.log.commit()
         core.seq = draft.seq
         told = core.conflicts.take(op)
-        self.moved = Moved(seq=core.seq, paths=tuple(draft.shown), base=core.base.commit, conflicts=told)
+        self.moved = Moved(
+            seq=core.seq,
+            paths=tuple(draft.shown),
+            base=core.base.commit,
+            conflicts=told,
+            at=draft.at,
+            kept=draft.kept,
+        )
+        core.appended()
 
     def _take_back(self, draft: Draft) -> None:
         draft.undo()

@@ -23,6 +23,10 @@ class Draft:
         self.kind = "edit"
         self.path = path
         self.old_path: bytes | None = None
+        self.at: bytes | None = None
+        """Where the file is by now, when that is not the path that was asked for."""
+        self.kept = False
+        """Whether a deletion yielded to what its author had not seen."""
         self.file: bytes = b""
         self.added = 0
         self.removed = 0

@@ -160,7 +160,7 @@ class Mover:
         target = self.shown(new)
         if target is None:
             self._saver.require_free(new)
-        elif self._is_save(entry, target):
+        elif self.is_save(entry, target):
             self._save_over_shown(draft, entry, target, base)
             draft.kind, draft.file = "edit", target.id
             self.keep(draft, parent_of(old))
@@ -171,7 +171,7 @@ class Mover:
         self._saver.finish(draft, replace(entry, path=new, seq=draft.seq))
         self.keep(draft, parent_of(old))
 
-    def _is_save(self, entry: Entry, target: Entry) -> bool:
+    def is_save(self, entry: Entry, target: Entry) -> bool:
         """Whether the moved file is a fresh one that takes the place of an older."""
         return (
             entry.base_path is None and entry.content in _FOR_TEXT_AND_WHOLE and target.content in _FOR_TEXT_AND_WHOLE
@@ -214,7 +214,7 @@ class Mover:
         """Let two files or directories change places."""
         if a == b or a.startswith(b + b"/") or b.startswith(a + b"/"):
             raise PathInUse(b)
-        draft.kind, draft.old_path = "rename", a
+        draft.kind, draft.old_path = "exchange", a
         left, right = self._collect(a), self._collect(b)
         for path, found in ((a, left), (b, right)):
             if not found:

@@ -15,22 +15,24 @@ from anvcs.model.changes import Contribution, Overlay, PathChange
 from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Author, Content, Entry, Moved, OpRecord
-from anvcs.model.tree import Leaf
-from anvcs.model.unit import Step, Touch
+from anvcs.model.tree import SYMLINK, Leaf
 from anvcs.model.undone import Undone
+from anvcs.model.unit import Step, Touch
 from anvcs.rooms.basetree import Base, BaseTree
 from anvcs.rooms.core import Change, Core, Settings
 from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.errors import NoSuchConflict
 from anvcs.rooms.linediff import line_hunks
+from anvcs.rooms.meeting import Meeting
 from anvcs.rooms.moving import Mover
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import START, OpLog
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
 from anvcs.rooms.telling import changes, contributors, op_records
-from anvcs.rooms.units import Units, touched
 from anvcs.rooms.undoing import Undoer, Wanted, undo
+from anvcs.rooms.units import Units, touched
+from anvcs.rooms.verbs import Knowledge, TreeVerbs, Writes
 from anvcs.rooms.versions import content_at
 
 TEXT_LIMIT = 4 << 20
@@ -45,8 +47,12 @@ class Room:
         self._core = core
         self._saver = Saver(core)
         self._mover = Mover(core, self._saver)
+        meeting = Meeting(core, self._saver, self._mover)
+        self._writes = Writes(core, self._saver, self._mover, meeting)
+        self._tree = TreeVerbs(core, self._mover, meeting)
         self._rebaser = Rebaser(core, self._saver)
         self._undoer = Undoer(core, self._saver, self._mover)
+        self._units = Units(core, self._saver, self._mover, self._rebaser, self._undoer)
         self._emptied = lambda directory: not core.base_shows_below(directory)
         self.name = name
         """The file's name without its suffix."""
@@ -107,6 +113,12 @@ class Room:
     def seq(self) -> Seq:
         """The last op that this window has taken in."""
         return self._core.seq
+
+    @property
+    def told(self) -> Seq:
+        """The last op up to which `catch_up` has told all that others did: what this window's user can know."""
+        missed = self._core.missed
+        return Seq(missed[0].seq - 1) if missed else self._core.seq
 
     @property
     def author(self) -> Author:
@@ -211,14 +223,22 @@ class Room:
         data: bytes,
         *,
         base: Seq | None = None,
+        seen: Seq | None = None,
+        fresh: bool = False,
         mode: int | None = None,
         mtime_ns: int | None = None,
         author: Author | None = None,
     ) -> Moved:
-        """Save *data* as the content of *path*, by who saw version *base* (``None``: the current)."""
+        """Save *data* as the content of *path*, by who saw version *base* (``None``: the current).
+
+        *seen* is the last op that the writer's picture of the tree had (`told`); ``None``
+        stands for all.  Where others moved or deleted the file since, the save follows it.
+        With *fresh* the writer saw nothing at *path*: what is there stays, and another
+        content gets another name.
+        """
         with (change := self._change(path, author)) as draft:
-            attributes = Attributes(mode, mtime_ns)
-            self._saver.save(draft, path, data, base=base, attributes=attributes)
+            knows = Knowledge(base=base, seen=seen, fresh=fresh)
+            self._writes.save(draft, path, data, knows, Attributes(mode, mtime_ns))
         return change.moved
 
     def write_object(
@@ -227,14 +247,21 @@ class Room:
         sha256: bytes,
         size: int,
         *,
+        base: Seq | None = None,
+        seen: Seq | None = None,
+        fresh: bool = False,
         mode: int | None = None,
         mtime_ns: int | None = None,
         author: Author | None = None,
     ) -> Moved:
-        """Give *path* an opaque value that `put_file` or `put_bytes` has stored."""
+        """Give *path* an opaque value that `put_file` or `put_bytes` has stored.
+
+        A content that others gave it since *base* stays as ``name~agent``; *seen* and *fresh* as in `write`.
+        """
         with (change := self._change(path, author)) as draft:
             value = (Content.OPAQUE, sha256, size)
-            self._saver.put_whole(draft, path, value, Attributes(mode, mtime_ns))
+            knows = Knowledge(base=base, seen=seen, fresh=fresh)
+            self._writes.put(draft, path, value, knows, Attributes(mode, mtime_ns))
         return change.moved
 
     def put_file(self, source: Path, *, move: bool = True) -> tuple[bytes, int]:
@@ -245,10 +272,22 @@ class Room:
         """Store *data* as an object: its SHA-256.  Any thread; not an op."""
         return self._core.objects.put_bytes(data)
 
-    def create_link(self, path: bytes, target: bytes, mtime_ns: int, *, author: Author | None = None) -> Moved:
-        """Create the symlink *path*, or point it elsewhere."""
+    def create_link(
+        self,
+        path: bytes,
+        target: bytes,
+        mtime_ns: int,
+        *,
+        base: Seq | None = None,
+        seen: Seq | None = None,
+        fresh: bool = False,
+        author: Author | None = None,
+    ) -> Moved:
+        """Create the symlink *path*, or point it elsewhere; *base*, *seen* and *fresh* as in `write_object`."""
         with (change := self._change(path, author)) as draft:
-            self._saver.put_link(draft, path, target, mtime_ns)
+            value = (Content.INLINE, target, len(target))
+            knows = Knowledge(base=base, seen=seen, fresh=fresh)
+            self._writes.put(draft, path, value, knows, Attributes(SYMLINK, mtime_ns))
         return change.moved
 
     def put_leaf(self, path: bytes, leaf: Leaf, size: int, mtime_ns: int, *, author: Author | None = None) -> Moved:
@@ -259,37 +298,53 @@ class Room:
 
     # --- writing the tree
 
-    def remove(self, path: bytes, *, keep_parent: bool = True, author: Author | None = None) -> Moved:
-        """Delete the file or link at *path*; with *keep_parent* its directory stays, empty."""
+    def remove(
+        self, path: bytes, *, keep_parent: bool = True, seen: Seq | None = None, author: Author | None = None
+    ) -> Moved:
+        """Delete the file or link at *path*; with *keep_parent* its directory stays, empty.
+
+        What others did to the file after op *seen*, its deleter did not know: it stays then.
+        """
         with (change := self._change(path, author)) as draft:
-            self._mover.remove(draft, path, keep_parent=keep_parent)
+            self._tree.remove(draft, path, seen, keep_parent=keep_parent)
         return change.moved
 
-    def mkdir(self, path: bytes, mtime_ns: int, *, author: Author | None = None) -> Moved:
+    def mkdir(self, path: bytes, mtime_ns: int, *, seen: Seq | None = None, author: Author | None = None) -> Moved:
         """Create an empty directory, which is shared and never committed."""
         with (change := self._change(path, author)) as draft:
-            self._mover.mkdir(draft, path, mtime_ns)
+            self._tree.mkdir(draft, path, mtime_ns, seen)
         return change.moved
 
-    def rmdir(self, path: bytes, *, author: Author | None = None) -> Moved:
+    def rmdir(self, path: bytes, *, seen: Seq | None = None, author: Author | None = None) -> Moved:
         """Remove an empty directory."""
         with (change := self._change(path, author)) as draft:
-            self._mover.rmdir(draft, path)
+            self._tree.rmdir(draft, path, seen)
         return change.moved
 
-    def rename(self, old: bytes, new: bytes, *, base: Seq | None = None, author: Author | None = None) -> Moved:
+    def rename(
+        self,
+        old: bytes,
+        new: bytes,
+        *,
+        base: Seq | None = None,
+        seen: Seq | None = None,
+        author: Author | None = None,
+    ) -> Moved:
         """Move the file at *old* to *new*, over what is there.
 
         A file that the base lacks, moved over another, is a save of that one by who saw *base*.
+        What others did to either name after op *seen* is kept, under another name if need be.
         """
         with (change := self._change(new, author)) as draft:
-            self._mover.rename(draft, old, new, base)
+            self._tree.rename(draft, old, new, Knowledge(base=base, seen=seen))
         return change.moved
 
-    def rename_tree(self, old_dir: bytes, new_dir: bytes, *, author: Author | None = None) -> Moved:
+    def rename_tree(
+        self, old_dir: bytes, new_dir: bytes, *, seen: Seq | None = None, author: Author | None = None
+    ) -> Moved:
         """Move a directory with all that it shows; the target is missing or empty."""
         with (change := self._change(new_dir, author)) as draft:
-            self._mover.rename_tree(draft, old_dir, new_dir)
+            self._tree.rename_tree(draft, old_dir, new_dir, seen)
         return change.moved
 
     def exchange(self, a: bytes, b: bytes, *, author: Author | None = None) -> Moved:
@@ -298,10 +353,10 @@ class Room:
             self._mover.exchange(draft, a, b)
         return change.moved
 
-    def set_mode(self, path: bytes, mode: int, *, author: Author | None = None) -> Moved:
+    def set_mode(self, path: bytes, mode: int, *, seen: Seq | None = None, author: Author | None = None) -> Moved:
         """Give the file at *path* another Git mode."""
         with (change := self._change(path, author)) as draft:
-            self._mover.set_mode(draft, path, mode)
+            self._tree.set_mode(draft, path, mode, seen)
         return change.moved
 
     def touch(self, path: bytes, mtime_ns: int, *, author: Author | None = None) -> Moved:
@@ -342,13 +397,13 @@ class Room:
         With *base* the room then stands on that commit.
         """
         with (change := self._change(b"", None)) as draft:
-            self._units().take(draft, steps, base)
+            self._units.take(draft, steps, base, self.author)
         return change.moved
 
     def discard(self, paths: Iterable[bytes], *, author: Author | None = None) -> Moved:
         """Take back what *author* did to *paths* and did not commit; what others did stays."""
         with (change := self._change(b"", author)) as draft:
-            self._units(author).discard(draft, paths)
+            self._units.discard(draft, paths, author or self.author)
         return change.moved
 
     def touched(self, after: Seq) -> Iterator[Touch]:
@@ -358,14 +413,6 @@ class Room:
     def write_as(self, author: Author) -> None:
         """From now on *author* writes through this window."""
         self._core.settings = self._core.settings._replace(author=author)
-
-    @property
-    def file(self) -> Path:
-        """The room's file."""
-        return self._core.file
-
-    def _units(self, author: Author | None = None) -> Units:
-        return Units(self._core, self._saver, self._mover, self._rebaser, author or self.author)
 
     # --- with other processes and the disk
 

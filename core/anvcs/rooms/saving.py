@@ -17,7 +17,7 @@ from anvcs.rooms.texts import Version
 from anvcs.rooms.tree import ancestors
 from anvcs.rooms.versions import Past, Text, as_text, content_at, split_line_ends
 
-_FILE_MODES = (REGULAR, EXECUTABLE)
+FILE_MODES = (REGULAR, EXECUTABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Saver:
         if leaf is not None:
             return Target(core.base_entry(path, leaf), is_new=False, was=None)
         self.require_free(path)
-        return self._revived(path) or Target(self._new(path), is_new=True, was=None)
+        return self._revived(path) or Target(self.new_entry(path), is_new=True, was=None)
 
     def require_free(self, path: bytes) -> None:
         """Raise `PathInUse` when a new name at *path* would collide with a directory or a file above."""
@@ -85,17 +85,17 @@ class Saver:
                 return None
             gone = core.state.by_id.get(file)
             if gone is None:
-                return self._resurrected(file, path)
+                return self.resurrected(file, path)
             if gone.path is not None:
                 return None
         return Target(gone, is_new=True, was=gone)
 
-    def _resurrected(self, file: FileId, path: bytes) -> Target | None:
+    def resurrected(self, file: FileId, path: bytes) -> Target | None:
         """A file that had left the room altogether, as it was last."""
         touches = [seq for seq, flags in self._core.log.touches(file) if flags & 1]
         for seq in reversed(touches):
             for entry in self._core.log.op(seq).payload.puts:
-                if entry.id == file and entry.mode in _FILE_MODES:
+                if entry.id == file and entry.mode in FILE_MODES:
                     base = path if self._core.base.leaf(path) is not None else None
                     if base is not None and base in self._core.state.by_base:
                         return None
@@ -103,7 +103,8 @@ class Saver:
                     return Target(changed, is_new=True, was=None)
         return None
 
-    def _new(self, path: bytes) -> Entry:
+    def new_entry(self, path: bytes) -> Entry:
+        """An empty file at *path*, with an identity of its own."""
         return Entry(
             id=FileId(secrets.token_bytes(16)),
             path=path,
@@ -146,6 +147,10 @@ class Saver:
         draft.kind = "create" if target.is_new else "edit"
         entry = self._placed(draft, target, path, attributes)
         self.finish(draft, self._with_text(entry, edited, draft.seq))
+
+    def takes_as_text(self, data: bytes) -> bool:
+        """Whether *data* becomes a document."""
+        return as_text(data, self._core.settings.text_limit) is not None
 
     def put_whole(
         self,
@@ -209,7 +214,7 @@ class Saver:
 
     def _is_shown(self, entry: Entry, data: bytes, base: Seq | None) -> bool:
         """Whether the save changes no byte of what its writer and everybody sees."""
-        if entry.size != len(data) or entry.mode not in _FILE_MODES:
+        if entry.size != len(data) or entry.mode not in FILE_MODES:
             return False
         if base is not None and base < entry.content_seq:
             return False
@@ -242,7 +247,7 @@ class Saver:
         was = target.entry
         mode = attributes.mode
         if mode is None:
-            mode = was.mode if was.mode in _FILE_MODES else REGULAR
+            mode = was.mode if was.mode in FILE_MODES else REGULAR
         mtime_ns = time.time_ns() if attributes.mtime_ns is None else attributes.mtime_ns
         return replace(was, path=path, mode=mode, mtime_ns=mtime_ns, seq=draft.seq)
 

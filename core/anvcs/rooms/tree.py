@@ -4,6 +4,7 @@ The directory index is built at its first use: a process that only commits or on
 appends doesn't need it.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
 
@@ -39,6 +40,19 @@ def ancestors(path: bytes) -> Iterator[bytes]:
         yield path
 
 
+def fold(name: bytes) -> bytes:
+    """Equal for names that a file system without case takes for one."""
+    if name.isascii():
+        return name.lower()
+    text = unicodedata.normalize("NFC", name.decode(errors="surrogateescape")).casefold()
+    return unicodedata.normalize("NFC", text).encode(errors="surrogateescape")
+
+
+def _fold_last(path: bytes) -> bytes:
+    directory, slash, name = path.rpartition(b"/")
+    return directory + slash + fold(name)
+
+
 class TreeState:
     """All entries of a room.  Every change goes through `put` and `drop`."""
 
@@ -52,6 +66,8 @@ class TreeState:
             if entry.base_path is not None:
                 self.by_base[entry.base_path] = entry
         self._nodes: dict[bytes, Node] | None = None
+        self._folds: dict[bytes, list[bytes]] | None = None
+        """Paths by what a file system without case takes them for; built when first asked."""
         self._overlays: dict[bytes, Overlay] = {}
 
     def put(self, entry: Entry) -> Entry | None:
@@ -59,6 +75,8 @@ class TreeState:
         previous = self.drop(entry.id) if entry.id in self.by_id else None
         self.by_id[entry.id] = entry
         if entry.path is not None:
+            if self._folds is not None and entry.path not in self.by_path:
+                self._folds.setdefault(_fold_last(entry.path), []).append(entry.path)
             self.by_path[entry.path] = entry
         if entry.base_path is not None:
             self.by_base[entry.base_path] = entry
@@ -74,11 +92,29 @@ class TreeState:
         # In the middle of an exchange another file may already have the name.
         if entry.path is not None and _is(self.by_path.get(entry.path), file):
             del self.by_path[entry.path]
+            if self._folds is not None:
+                self._unfold(self._folds, entry.path)
         if entry.base_path is not None and _is(self.by_base.get(entry.base_path), file):
             del self.by_base[entry.base_path]
         if self._nodes is not None:
             self._unindex(self._nodes, entry)
         return entry
+
+    def like(self, path: bytes) -> list[bytes]:
+        """Paths of entries that differ from *path* at most in the case of the last name."""
+        if self._folds is None:
+            self._folds = {}
+            for each in self.by_path:
+                self._folds.setdefault(_fold_last(each), []).append(each)
+        return self._folds.get(_fold_last(path), [])
+
+    @staticmethod
+    def _unfold(folds: dict[bytes, list[bytes]], path: bytes) -> None:
+        key = _fold_last(path)
+        paths = folds[key]
+        paths.remove(path)
+        if not paths:
+            del folds[key]
 
     def node(self, directory: bytes) -> Node | None:
         """What the room has at *directory*."""
