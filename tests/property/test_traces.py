@@ -27,7 +27,7 @@ RECORDED = sorted(Path(FOLDER).glob("*.json.gz")) if FOLDER else []
 @dataclass
 class RoomDesk:
     room: Room
-    seen: Seq = Seq(0)
+    seen: Seq | None = None
 
     def read(self) -> bytes:
         self.room.catch_up()

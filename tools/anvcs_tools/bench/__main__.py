@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anvcs_tools.bench import reading, storm, traces, writing
+from anvcs_tools.bench import live, reading, storm, traces, writing
 from anvcs_tools.bench.machine import describe_machine
 from anvcs_tools.bench.report import as_json, as_text, heading, line
 from anvcs_tools.bench.rows import Place, Result, Row, Served, run_row
@@ -122,6 +122,8 @@ def _run(options: argparse.Namespace, work: Path) -> tuple[list[Result], list[Fi
     if _chosen("commit", options) or _chosen("memory", options):
         more, figures = _run_large(options, work, sizes[-1])
         results += more
+    if not options.fake and any(_chosen(key, options) for key in live.KEYS):
+        figures += live.figures(work, lambda key: _chosen(key, options), quick=options.quick)
     return results, figures
 
 

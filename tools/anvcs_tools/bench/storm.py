@@ -279,12 +279,13 @@ def main(arguments: Sequence[str], work: Path) -> int:
             folder.mkdir()
             outcomes.append(storm(place, folder, agents, options.rounds, options.seed))
             print(_told_line(outcomes[-1]), file=sys.stderr, flush=True)
-    report = {"machine": asdict(describe_machine(work)), "storms": [asdict(outcome) for outcome in outcomes]}
+    storms = [asdict(outcome) for outcome in outcomes]
+    report = {"machine": asdict(describe_machine(work)), "storms": storms}
     print(json.dumps(report, indent=2))
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     if options.picture:
-        options.picture.write_text(draw(report["storms"]))
+        options.picture.write_text(draw(storms))
     return int(any(outcome.place == "views" and (outcome.lost or not outcome.agree) for outcome in outcomes))
 
 

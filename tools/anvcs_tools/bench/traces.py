@@ -160,7 +160,7 @@ def replay(trace: Trace, views: int, work: Path, *, every: int, steps: int | Non
         seconds = time.perf_counter() - started
         exact = all(desk.read() == wanted for desk in desks)
     room = next((repository / "anvcs" / "rooms").glob("*.sqlite"))
-    log = OpLog(room, None)
+    log = OpLog(room, None, read_only=False)
     try:
         ops = log.last_seq()
         log.checkpoint()
