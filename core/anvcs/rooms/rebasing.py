@@ -1,6 +1,6 @@
 """When the base moves: somebody committed, or the view reset its branch."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from anvcs.model.ids import Oid
@@ -23,8 +23,8 @@ class Rebaser:
         self._freed: list[bytes] = []
         """Where files are now whose own base path the base lost."""
 
-    def move(self, draft: Draft, new: Oid | None, *, keep: bool) -> None:
-        """Stand on *new*; with *keep*, what is shown stays, else it follows."""
+    def move(self, draft: Draft, new: Oid | None, *, keep: bool, follow: Container[bytes] = ()) -> None:
+        """Stand on *new*; with *keep*, what is shown stays but for the paths in *follow*, else it follows."""
         core = self._core
         old = core.base.commit
         if new == old:
@@ -35,9 +35,9 @@ class Rebaser:
         core.base.move(new)
         core.state.forget_overlays()
         self._freed.clear()
-        step = self._keep if keep else self._follow
         for change in changes:
             draft.shown[change.path] = None
+            step = self._keep if keep and change.path not in follow else self._follow
             step(draft, change, old)
         while self._freed:  # settling one can free another
             path = self._freed.pop()
