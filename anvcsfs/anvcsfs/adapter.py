@@ -51,6 +51,8 @@ class Adapter(pyfuse3.Operations):
         self._table = table
         self._gate = gate
         self._xattrs = xattrs
+        self.take_in: Callable[[], None] = lambda: None
+        """Called before a request when another process has announced ops."""
         self._negative = EntryAttributes()
         self._negative.st_ino = InodeT(0)
         self._negative.entry_timeout = FOREVER_S
@@ -61,6 +63,9 @@ class Adapter(pyfuse3.Operations):
         """Call *verb*; when it asks for a thread, give it one and call again."""
         patience: float | None = None
         try:
+            if self._gate.heard:
+                self._gate.heard = False
+                self.take_in()
             for _ in range(_ATTEMPTS):
                 try:
                     return verb()
@@ -168,6 +173,7 @@ class Adapter(pyfuse3.Operations):
         def give_back() -> None:
             for ino, count in inode_list:
                 self._table.forget(ino, count)
+            self._table.slim()
 
         await self._call(give_back)
 
@@ -287,10 +293,19 @@ class Adapter(pyfuse3.Operations):
 
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """OPEN."""
+        await self._until_told(inode)
         handle = await self._call(lambda: self._table.open(inode, flags, ctx))
         direct = isinstance(handle.node, ControlFile)
         # What the kernel has cached is right: whatever changed behind its back was invalidated.
         return FileInfo(fh=FileHandleT(handle.number), direct_io=direct, keep_cache=not direct)
+
+    async def _until_told(self, inode: InodeT) -> None:
+        """Let no open begin while the kernel has still to be told that what it knows of the file is old."""
+        notifier = self._table.view.notifier
+        if self._gate.heard:
+            await self._call(lambda: None)
+        if notifier.is_behind(inode):
+            await self.in_thread(lambda: notifier.wait_for(inode))
 
     async def create(
         self, parent_inode: InodeT, name: bytes, mode: ModeT, flags: FlagT, ctx: RequestContext

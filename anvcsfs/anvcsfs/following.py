@@ -7,12 +7,15 @@ work tree is already what Git wants and stays; otherwise unchanged files follow.
 
 import logging
 import os
+import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from anvcs.committing import CommitResult, Committer
+from anvcs.errors import AnvcsError
 from anvcs.git import admin, indexing
 from anvcs.git.program import Git
 from anvcs.git.trees import EMPTY_TREE
@@ -26,6 +29,8 @@ from anvcsfs.refreshing import Refresher
 from anvcsfs.view import View
 
 log = logging.getLogger(__name__)
+_SLICE_S = 0.003
+"""How long taking in other processes' ops may hold requests up at a time."""
 
 
 class IndexJobs:
@@ -87,7 +92,7 @@ class Follower:
         stat_job: Callable[[Oid | None], Callable[[], None]],
     ) -> None:
         self._view = view
-        self._refresher = refresher
+        self.refresher = refresher
         self._publisher = publisher
         self._committer = committer
         self._admin = admin_dir
@@ -120,12 +125,42 @@ class Follower:
         detached = isinstance(head, admin.Detached)
         stream = view.stream if isinstance(head, admin.Detached) else stream_of(head)
         target = head.oid if isinstance(head, admin.Detached) else view.refs.get(f"refs/heads/{stream}")
-        for moved in view.room.catch_up():  # other processes' ops, those met during our writes included
-            self._refresher.apply(moved.paths)
+        while not self.take_in():
+            pass
         if (stream, detached) != (view.stream, view.detached):
             self._switch(stream, target, detached=detached)
         elif target is not None and target != view.room.base:
             self._follow_to(target)
+
+    # Other processes' ops
+
+    def take_in(self) -> bool:
+        """Show what other processes appended, for some milliseconds at most; whether that was all."""
+        view = self._view
+        view.presence.drain()
+        before = view.room.base
+        until = time.monotonic() + _SLICE_S
+        told, complete = view.room.catch_up_until(until)
+        self.refresher.take(told)
+        base = view.room.base
+        if base is not None and base != before:
+            self._base_was_moved(before, base)
+        return self.refresher.go_on(until) and complete
+
+    def hear(self) -> None:
+        """`take_in`, before a request that came after an announcement; whatever fails is not the request's fault."""
+        try:
+            if not self.take_in():
+                self._view.presence.poke()
+        except (AnvcsError, OSError, sqlite3.Error):
+            log.warning("what another process did could not be taken in yet", exc_info=True)
+
+    def _base_was_moved(self, before: Oid | None, base: Oid) -> None:
+        """Another process has brought the room to the commit *base*: the index follows."""
+        if self._moved_here(base):
+            self._note_index(base)  # Git did it in this view, and has brought its index along
+        else:
+            self._update_index(before, base, [], keep_staged=True)
 
     def _follow_to(self, target: Oid) -> None:
         """The stream's ref is elsewhere: Git moved it in this view, or somebody else did anywhere."""
@@ -149,8 +184,8 @@ class Follower:
         self._publish_tracked(target)
         times = {entry.path: entry.mtime_ns for entry in view.room.changed() if entry.path is not None}
         moved = view.room.move_base(target, keep=keep)
-        self._refresher.apply(moved.paths)
-        self._refresher.remember_times(times)
+        self.refresher.apply(moved.paths)
+        self.refresher.remember_times(times)
         log.info("base moved to %s (%s)", target.hex(), "work tree kept" if keep else "followed")
 
     def _publish_tracked(self, target: Oid) -> None:
@@ -209,10 +244,11 @@ class Follower:
         shown = carry(view.git, old, new)
         view.room, view.stream, view.detached = new, stream, detached
         old.close()
+        view.entered(new)
         self._wip_seq = new.seq
         if target is not None:
             self._note_index(target)
-        self._refresher.apply(shown)
+        self.refresher.apply(shown)
         log.info(
             "the view now shows %s", f"the commit {target.hex()}" if detached and target else f"the stream {stream}"
         )
@@ -221,7 +257,7 @@ class Follower:
 
     def _update_index(self, old: Oid | None, new: Oid, paths: Iterable[bytes], *, keep_staged: bool) -> None:
         """Give the paths that differ their new entries, with what ``stat`` says of *paths*."""
-        stats = self._refresher.index_stats(paths)
+        stats = self.refresher.index_stats(paths)
         owner = (self._view.uid, self._view.gid)
 
         def update() -> None:

@@ -13,6 +13,7 @@ from anvcsfs.nodes import Dir, File, Marker, Node, Place
 from anvcsfs.view import View
 
 ROOT_INODE = 1
+_MANY = 4096
 
 
 class Inodes:
@@ -32,6 +33,9 @@ class Inodes:
         view.shown_time = self._shown_time
         self.fixed: dict[bytes, Node] = {}
         """Control nodes at the top, by name."""
+        self.unlisted: set[bytes] = set()
+        """Those of them that only who knows the name finds."""
+        self._most = 0
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -46,6 +50,10 @@ class Inodes:
         if node is None:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return node
+
+    def find(self, ino: int) -> Node | None:
+        """The node the kernel calls *ino*, if there is one."""
+        return self._nodes.get(ino)
 
     def directory(self, ino: int) -> Dir:
         """`get`, which must be a directory."""
@@ -98,7 +106,7 @@ class Inodes:
             ]
         names = list(self.children(parent))
         if parent.parent is None:
-            names.extend(self.fixed)
+            names.extend(name for name in self.fixed if name not in self.unlisted)
         return names
 
     def loaded_nodes(self, parent: Dir) -> Iterator[Node]:
@@ -189,13 +197,13 @@ class Inodes:
         own = node.path
         for path in self.view.attributes.paths_of_link(node.group):
             directory, name = split(path)
-            parent = self._walk(directory) if path != own else None
+            parent = self.walk(directory) if path != own else None
             if parent is not None and not isinstance(self.children(parent).get(name), Node):
                 self.attach_link(parent, name, node)
                 return [(parent, name)]
         return []
 
-    def _walk(self, path: bytes) -> Dir | None:
+    def walk(self, path: bytes) -> Dir | None:
         """The directory at *path*, made on demand."""
         node: Node | None = self.root
         for name in path.split(b"/") if path else ():
@@ -242,8 +250,16 @@ class Inodes:
         """The kernel gave back *count* references."""
         node = self._nodes.get(ino)
         if node is not None:
+            self._most = max(self._most, len(self._nodes))
             node.nlookup -= count
             self.drop_if_unused(node)
+
+    def has_shrunk(self) -> bool:
+        """Whether most of many nodes are gone since the last time that this was so."""
+        shrunk = self._most > _MANY and len(self._nodes) < self._most // 4
+        if shrunk:
+            self._most = len(self._nodes)
+        return shrunk
 
     def drop_if_unused(self, node: Node) -> None:
         """Let go of *node*, and of parents that were only there for it."""

@@ -59,6 +59,14 @@ class Names:
         """The kernel drops *count* references."""
         self.inodes.forget(ino, count)
 
+    def slim(self) -> None:
+        """After FORGETs: what is kept of files that the kernel has dropped goes, too.
+
+        Nodes and what is cached lie mixed in memory, which can only be given back in larger pieces.
+        """
+        if self.inodes.has_shrunk():
+            self.view.slim()
+
     def _parent(self, ino: int, name: bytes) -> Dir:
         """The directory *ino*, which is about to change at *name*."""
         parent = self.inodes.directory(ino)

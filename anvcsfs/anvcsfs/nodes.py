@@ -128,7 +128,7 @@ class Dir(Node):
 class File(Node):
     """A regular file, symlink or special file."""
 
-    __slots__ = ("data", "group", "links", "rdev", "seen", "size", "unlinked", "work", "writers")
+    __slots__ = ("data", "group", "links", "pinned", "rdev", "seen", "size", "unlinked", "work", "writers")
 
     def __init__(self, ino: int, parent: Dir | None, name: bytes, place: Place, mode: int) -> None:
         super().__init__(ino, parent, name, place, mode)
@@ -137,6 +137,8 @@ class File(Node):
         self.rdev = 0
         self.work: Working | None = None
         """Unsaved or shared-by-handles content of a file that is being written."""
+        self.pinned: object = None
+        """The source whose bytes readers still get, until the kernel has asked for the attributes of the new one."""
         self.data: bytes | None = None
         """Content that must outlive its name (unlinked while open)."""
         self.unlinked = False

@@ -1,44 +1,164 @@
-"""When the room or its base changes under loaded nodes: re-read what is affected, tell the kernel."""
+"""When the room or its base changes under loaded nodes: re-read what is affected, tell the kernel.
+
+What is to be looked at waits in queues, so that a catch-up of ten thousand paths is
+worked off in slices: trees of a new base first, then renames, then one directory after
+the other, each with all of its paths.  Only directories that are loaded cost anything.
+"""
 
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 
 from anvcs.git.index_format import Stat
 from anvcs.model.ids import Oid
-from anvcs.model.room import Entry
-from anvcs.model.tree import DIRECTORY, TreeEntry
-from anvcsfs.attributes import Attributes, join
-from anvcsfs.births import is_directory, permissions
+from anvcs.model.room import Entry, Moved
+from anvcs.model.tree import DIRECTORY
+from anvcsfs.attributes import Attributes, join, split
+from anvcsfs.births import is_directory
 from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Node, Place
+from anvcsfs.renewing import Renewer
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import View
 
-_FORMAT = 0o170000
-
 
 class Refresher:
-    """Brings nodes in line with the room; only directories that are loaded cost anything."""
+    """Brings nodes in line with the room."""
 
     def __init__(self, view: View, inodes: Inodes, files: SharedFiles) -> None:
         self._view = view
         self._inodes = inodes
         self._files = files
+        self.renewer = Renewer(view, inodes, files)
+        self._trees: deque[tuple[Dir, Oid | None]] = deque()
+        self._renamed: deque[tuple[bytes, bytes]] = deque()
+        self._paths: dict[bytes, None] = {}
+        self._left: dict[bytes, Entry] = {}
+        self._reloads: dict[Dir, dict[bytes, None]] = {}
+        """Loaded directories to be read again, each with the paths for whose sake."""
+        self._unloaded: dict[bytes, None] = {}
+        """Changed paths of which nothing is in memory."""
 
     def apply(self, changed: Iterable[bytes]) -> None:
         """The content or existence of *changed* paths is new; other sources may be, too."""
-        paths = set(changed)
-        directories = {path.rpartition(b"/")[0] for path in paths}
-        self._retree(self._inodes.root, self._view.base_tree(), directories)
-        for directory in directories:
-            node = self._nearest(directory)
-            if node is not None:
-                self._reload(node, paths)
-        now = time.time_ns()
-        for path in paths:
-            self._view.journal.add(path)
-            self._touch(path, now)
+        self._paths.update(dict.fromkeys(changed))
+        self._note_base()
+        self.go_on(inf)
+
+    def take(self, told: Iterable[Moved]) -> None:
+        """Note what other processes did; `go_on` shows it."""
+        for moved in told:
+            self._paths.update(dict.fromkeys(moved.paths))
+            self._left.update({entry.path: entry for entry in moved.left if entry.path is not None})
+            if moved.renamed is not None:
+                self._renamed.append(moved.renamed)
+        self._note_base()
+
+    def go_on(self, until: float) -> bool:
+        """Work until `time.monotonic` passes *until*; whether everything is done."""
+        while self._step():
+            if time.monotonic() > until:
+                return False
+        return True
+
+    def _step(self) -> bool:
+        """Do one piece of work; whether there was one."""
+        if self._trees:
+            self._retree(*self._trees.popleft())
+        elif self._renamed:
+            self._rename(*self._renamed.popleft())
+        elif self._paths:
+            path, _ = self._paths.popitem()
+            self._find(path)
+        elif self._reloads:
+            node, paths = self._reloads.popitem()
+            self._reload(node, paths)
+        elif self._unloaded:
+            path, _ = self._unloaded.popitem()
+            self._note_time(path)
+        else:
+            self._left.clear()
+            return False
+        return True
+
+    # A new base
+
+    def _note_base(self) -> None:
+        tree = self._view.base_tree()
+        if self._trees or tree != self._inodes.root.tree:
+            self._trees.clear()
+            self._trees.append((self._inodes.root, tree))
+
+    def _retree(self, node: Dir, tree: Oid | None) -> None:
+        """Give a loaded directory its tree of the new base; where it differs, read the directory again."""
+        if node.tree == tree or node.removed:
+            return
+        node.tree = tree
+        if node.children is None:
+            return
+        self._reloads.setdefault(node, {})
+        names = {item.name: item for item in self._view.git.tree(tree)} if tree is not None else {}
+        for child in self._inodes.loaded_nodes(node):
+            if isinstance(child, Dir) and child.place is Place.SHARED:
+                item = names.get(child.name)
+                below = item.oid if item is not None and item.mode == DIRECTORY else None
+                self._trees.append((child, below))
+
+    # Renames: the node moves along, with all that is open in it
+
+    def _rename(self, old: bytes, new: bytes) -> None:
+        node = self._inodes.find_loaded(old)
+        directory, name = split(new)
+        if node is None or node.place is not Place.SHARED or node.parent is None or not self._went(node, old, new):
+            return
+        parent = self._inodes.walk(directory)
+        if parent is None or parent.place is not Place.SHARED:
+            return
+        at_place = self._inodes.children(parent).get(name)
+        if at_place is node or (isinstance(at_place, Node) and isinstance(node, Dir)):
+            return
+        if isinstance(at_place, Node):
+            self._vanish(parent, name, at_place)
+            self._inodes.detach(parent, name)
+        old_parent, old_name = node.parent, node.name
+        self._inodes.detach(old_parent, old_name)
+        self._inodes.attach(parent, name, node)
+        for each, each_name in ((old_parent, old_name), (parent, name)):
+            self._view.notifier.entry(each.ino, each_name)
+            self._reloads.setdefault(each, {})
+        if isinstance(node, Dir):
+            self._trees.append((node, self._inodes.subtree(parent, name)))
+            self._again(node)
+
+    def _went(self, node: Node, old: bytes, new: bytes) -> bool:
+        """Whether what *node* stands for is at *new* now: a save by renaming leaves the target what it was."""
+        if isinstance(node, Dir):
+            return True
+        entry = self._view.room.entry(new)
+        if entry is None:
+            return False
+        return entry.base_path == old or (isinstance(node.source, Entry) and entry.id == node.source.id)
+
+    def _again(self, node: Dir) -> None:
+        """Read *node* and the directories below it again: their paths are others now."""
+        if node.children is not None and node.place is Place.SHARED:
+            self._reloads.setdefault(node, {})
+            for child in self._inodes.loaded_nodes(node):
+                if isinstance(child, Dir):
+                    self._again(child)
+
+    # Directories
+
+    def _find(self, path: bytes) -> None:
+        """Note which loaded directory has to be read again for the sake of *path*."""
+        self._view.journal.add(path)
+        node = self._nearest(path.rpartition(b"/")[0])
+        if node is not None:
+            self._reloads.setdefault(node, {})[path] = None
+        else:
+            self._unloaded[path] = None
 
     def _nearest(self, directory: bytes) -> Dir | None:
         """The loaded directory at or above *directory*, where a change must show."""
@@ -50,38 +170,18 @@ class Refresher:
             node = child
         return node if node.children is not None else None
 
-    def _retree(self, node: Dir, tree: Oid | None, directories: set[bytes]) -> None:
-        """Give loaded directories the trees of the new base; note those whose tree changed."""
-        if node.tree == tree:
-            return
-        node.tree = tree
-        if node.children is None:
-            return
-        directories.add(node.path)
-        names = {item.name: item for item in self._view.git.tree(tree)} if tree is not None else {}
-        for child in self._inodes.loaded_nodes(node):
-            if isinstance(child, Dir) and child.place is Place.SHARED:
-                item = names.get(child.name)
-                below = item.oid if item is not None and item.mode == DIRECTORY else None
-                self._retree(child, below, directories)
-
-    def _reload(self, node: Dir, changed: set[bytes]) -> None:
+    def _reload(self, node: Dir, changed: dict[bytes, None]) -> None:
         """Read *node* again, keep the nodes that still fit, invalidate the rest."""
         before = node.children
-        if before is None:
+        if before is None or node.removed:
+            self._unloaded.update(changed)
             return
         after = self._inodes.fresh_children(node)
         path = node.path
         for name, item in before.items():
-            if not isinstance(item, Node):
-                continue
-            source = after.get(name)
-            if source is None or is_directory(source) != isinstance(item, Dir):
-                self._vanish(node, name, item)
-                continue
-            if item.place is Place.SHARED:
-                self._renew(item, source, shown_anew=join(path, name) in changed)
-            after[name] = item
+            if isinstance(item, Node):
+                each = join(path, name)
+                self._keep_or_bury(node, name, item, after, each if each in changed else None)
         differing = after.keys() ^ before.keys()
         for name in differing:
             self._view.notifier.entry(node.ino, name)
@@ -92,6 +192,26 @@ class Refresher:
         node.nlink = 2 + sum(map(is_directory, after.values()))
         node.reply = None
         self._view.notifier.attributes(node.ino)
+        for each in changed:
+            if not isinstance(after.get(each.rpartition(b"/")[2]), Node) or split(each)[0] != path:
+                self._unloaded[each] = None
+
+    def _keep_or_bury(
+        self, parent: Dir, name: bytes, node: Node, after: dict[bytes, object], changed: bytes | None
+    ) -> None:
+        source = after.get(name)
+        if source is None and isinstance(node, File) and node.work is not None and node.work.dirty:
+            after[name] = node  # what is being written here is saved at its close, and makes the file again
+        elif source is None or is_directory(source) != isinstance(node, Dir):
+            self._vanish(parent, name, node)
+        elif node.place is not Place.SHARED:
+            after[name] = node
+        elif isinstance(node, File) and not self.renewer.fits(node, source):
+            self._vanish(parent, name, node)
+        else:
+            after[name] = node
+            if node.parent is parent and node.name == name:  # and not the further name of a hard link
+                self.renewer.renew(node, source, changed, self._left.get(changed) if changed is not None else None)
 
     def _vanish(self, parent: Dir, name: bytes, node: Node) -> None:
         if isinstance(node, File):
@@ -100,36 +220,19 @@ class Refresher:
             node.removed = True
         self._view.notifier.entry(parent.ino, name)
 
-    def _renew(self, node: Node, source: object, *, shown_anew: bool) -> None:
-        node.source = source
-        node.reply = None
-        if not isinstance(node, File):
-            return
-        node.size = -1
-        if shown_anew and node.work is not None and not node.work.dirty and not node.unlinked:
-            node.work.close()  # nothing in it but what was read
-            node.work = None
-        git_mode = source.mode if isinstance(source, (TreeEntry, Entry)) else None
-        if git_mode is not None and (permissions(git_mode) ^ node.mode) & (_FORMAT | 0o100):
-            node.mode = permissions(git_mode)
-            shown_anew = True
-        if shown_anew:
-            self._view.notifier.content(node.ino)
+    # Times
 
-    def _touch(self, path: bytes, now: int) -> None:
-        """What changed under the reader gets a new time: make and Git must notice."""
+    def _note_time(self, path: bytes) -> None:
+        """Nothing of *path* is in memory: keep what will tell its time when it is loaded."""
         view = self._view
-        entry = view.room.entry(path)
-        node = self._inodes.find_loaded(path)
-        time_ns = entry.mtime_ns if entry is not None else now
-        if isinstance(node, File) and node.place is Place.SHARED:
-            node.mtime_ns = node.ctime_ns = time_ns
-            node.reply = None
-        if entry is None and not view.room.hides(path):
-            view.attributes.update(path, mtime_ns=now)
-            parent = self._inodes.find_loaded(path.rpartition(b"/")[0])
-            if isinstance(parent, Dir):
-                parent.overrides = True
+        if view.room.entry(path) is not None:
+            self.renewer.forget_time(path, None)
+            return
+        if view.room.hides(path):
+            return
+        left = self._left.get(path)
+        kept = left.mtime_ns if left is not None and self.renewer.shows_base(left, path) else time.time_ns()
+        self.renewer.keep_time(path, kept)
 
     def index_stats(self, paths: Iterable[bytes]) -> dict[bytes, Stat]:
         """What ``stat`` says of loaded shared files among *paths*, for Git's index."""

@@ -53,6 +53,8 @@ def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
         )
         pyfuse3.init(adapter, os.fspath(spec.mountpoint), options)
         stack.callback(pyfuse3.close, unmount=True)
+        gate.listen(parts.view.presence.fileno())
+        adapter.take_in = parts.table.follower.hear
         parts.view.notifier.start(KernelNotifier())
         stack.callback(parts.view.notifier.stop)
         try:
@@ -66,6 +68,9 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_until_unmounted, nursery.cancel_scope)
         nursery.start_soon(_on_signal)
+        nursery.start_soon(_hear, parts, adapter)
+        nursery.start_soon(_watch_log, parts, adapter)
+        nursery.start_soon(_drop_late, parts)
         nursery.start_soon(_publish, parts, adapter)
         nursery.start_soon(_watch_refs, parts, adapter)
         nursery.start_soon(_keep_index, parts, adapter)
@@ -85,6 +90,49 @@ async def _on_signal() -> None:
             log.info("ending on %s", signal.Signals(number).name)
             pyfuse3.terminate()
             return
+
+
+async def _hear(parts: Assembly, adapter: Adapter) -> None:
+    """Take in other processes' ops as soon as they are announced."""
+    while True:
+        await trio.lowlevel.wait_readable(parts.view.presence.fileno())
+        await _take_in(parts, adapter)
+
+
+async def _take_in(parts: Assembly, adapter: Adapter) -> None:
+    """Take in what the log has, letting requests through in between."""
+    complete = False
+
+    def take_in() -> None:
+        nonlocal complete
+        complete = parts.table.follower.take_in()
+
+    while not complete:
+        complete = True  # also after a failure: the next announcement tries again
+        await adapter.attempt(take_in)
+        await trio.lowlevel.checkpoint()
+
+
+async def _watch_log(parts: Assembly, adapter: Adapter) -> None:
+    """Take in ops that nobody announced: the log's file tells of them."""
+    watch = parts.view.log_watch
+    while True:
+        await watch.wait()
+        for pause in watch.pauses:
+            await trio.sleep(pause)
+            await _take_in(parts, adapter)
+
+
+async def _drop_late(parts: Assembly) -> None:
+    """Drop pages of changed files that are still open, once their readers had time to ask."""
+    renewer = parts.table.follower.refresher.renewer
+    while True:
+        wake = trio.Event()
+        renewer.wake = wake.set
+        due = renewer.next_late()
+        with trio.move_on_after(float("inf") if due is None else max(0.0, due - time.monotonic())):
+            await wake.wait()
+        renewer.drop_late()
 
 
 async def _publish(parts: Assembly, adapter: Adapter) -> None:

@@ -41,7 +41,14 @@ class Gate:
         self._held = False
         self._parked: deque[trio.lowlevel.Task] = deque()
         self._turn_ends = 0.0
-        self._polls: dict[int, select.poll] = {}
+        self._poll: select.poll | None = None
+        self._bell = -1
+        self.heard = False
+        """Whether another process has announced ops that nobody has taken in yet."""
+
+    def listen(self, bell: int) -> None:
+        """Watch the descriptor *bell*, too, on which other processes announce their ops."""
+        self._bell = bell
 
     def enter_slow(self) -> None:
         """A handler is about to suspend: let a parked worker take the line."""
@@ -85,16 +92,33 @@ class Gate:
             return
         await trio.lowlevel.wait_readable(fd)
         self._turn_ends = time.monotonic() + _TURN_S
+        self._ready(fd, 0)  # who announced something before this request must be heard before it
 
     def _quick(self, fd: int) -> bool:
-        poll = self._polls.get(fd)
-        if poll is None:
-            poll = self._polls[fd] = select.poll()
-            poll.register(fd, select.POLLIN)
         for _ in range(_LOOKS):
-            if poll.poll(0):
-                return True
-        return bool(poll.poll(_WATCH_MS))
+            found = self._ready(fd, 0)
+            if found is not None:
+                return found
+        return bool(self._ready(fd, _WATCH_MS))
+
+    def _ready(self, fd: int, wait_ms: int) -> bool | None:
+        """Whether there is a request; ``False`` when only an announcement is there, ``None``: nothing."""
+        poll = self._poll
+        if poll is None:
+            poll = self._poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            if self._bell >= 0:
+                poll.register(self._bell, select.POLLIN)
+        found = poll.poll(wait_ms)
+        if not found:
+            return None
+        request = False
+        for ready, _ in found:
+            if ready == self._bell:
+                self.heard = True
+            else:
+                request = True
+        return request
 
 
 class Exits(trio.abc.Instrument):

@@ -80,7 +80,11 @@ class SharedFiles:
             return node.work.content()
         if node.data is not None:
             return node.data
-        source = node.source.entry if isinstance(node.source, HistorySource) else node.source
+        return self._content_of(node, node.source)
+
+    def _content_of(self, node: File, source: object) -> bytes:
+        if isinstance(source, HistorySource):
+            source = source.entry
         if isinstance(source, TreeEntry):
             if source.mode == SYMLINK:
                 return self._view.git.blob(source.oid)
@@ -113,6 +117,9 @@ class SharedFiles:
         node = handle.node
         if node.work is not None:
             return node.work.read(offset, length)
+        if node.pinned is not None:
+            data = self._content_of(node, node.pinned)
+            return data[offset : offset + length]
         if self.size(node) > BIG_BYTES:
             found = self._read_big(handle, offset, length)
             if found is not None:

@@ -79,6 +79,7 @@ class Table(Names):
             size, nlink, rdev = _BLOCK, 0 if node.removed else node.nlink, 0
         else:
             assert isinstance(node, File)  # a node is one or the other
+            node.pinned = None  # from here on the kernel knows of the new content
             size, rdev = self.files.size(node), node.rdev
             nlink = 0 if node.unlinked else self.files.link_count(node)
         return Status(

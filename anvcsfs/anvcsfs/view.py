@@ -14,9 +14,11 @@ from anvcs.git.skeleton import Skeleton
 from anvcs.model.ids import Oid
 from anvcs.model.room import Author, Entry
 from anvcs.model.tree import DIRECTORY, SYMLINK, TreeEntry
+from anvcs.presence import Presence
 from anvcs.rooms.room import Room
 from anvcsfs.attributes import AttributeStore, join
 from anvcsfs.deep import DEEP_BYTES, DeepNames
+from anvcsfs.hearing import LogWatch
 from anvcsfs.journal import Journal
 from anvcsfs.later import Later
 from anvcsfs.nodes import Dir
@@ -43,6 +45,10 @@ class Limits:
     """How often uncommitted work is saved as a commit under ``refs/anvcs/wip``."""
 
 
+_ITEM_BYTES = 250
+"""What the cache needs for an item beside its content."""
+
+
 class ContentCache:
     """Recently read contents, uncompressed, up to a number of bytes."""
 
@@ -63,10 +69,10 @@ class ContentCache:
         if len(data) > self._limit // 4 or key in self._items:
             return
         self._items[key] = data
-        self._held += len(data)
+        self._held += len(data) + _ITEM_BYTES
         while self._held > self._limit:
             _, old = self._items.popitem(last=False)
-            self._held -= len(old)
+            self._held -= len(old) + _ITEM_BYTES
 
     def clear(self) -> None:
         """Forget everything (conversion rules changed)."""
@@ -123,6 +129,10 @@ class View:
         self.pending = Pending(folder / "pending")
         self.journal = Journal()
         self.notifier = Notifier()
+        self._entered = room.file
+        self.presence = Presence(room.file, folder.name)
+        self.log_watch = LogWatch(room.file)
+        self.entered(room)
         self.shown_time: Callable[[bytes], int | None] = lambda _: None
         """The modification time of a directory that is in memory."""
         self._sizes: dict[tuple[bytes, bytes], int] = {}
@@ -130,9 +140,19 @@ class View:
 
     def close(self) -> None:
         """Close what the view holds open."""
+        self.presence.close()
+        self.log_watch.close()
         self.pending.close()
         self.attributes.close()
         self.room.close()
+
+    def entered(self, room: Room) -> None:
+        """The view shows *room* now: be woken by those who write there, and wake them."""
+        if room.file != self._entered:
+            self.presence.move(room.file)
+            self.log_watch.move(room.file)
+            self._entered = room.file
+        room.on_append(self.presence.bell.ring)
 
     # Local files
 
@@ -302,3 +322,9 @@ class View:
         self.skeleton.put(path, data)
         self.cache.clear()
         self._sizes.clear()
+
+    def slim(self) -> None:
+        """Let go of everything that can be read again."""
+        self.cache.clear()
+        self._sizes.clear()
+        self.git.forget_trees()

@@ -308,6 +308,7 @@ class Repository:
         """The room of *stream*, opened without a mount and standing on the stream's last commit."""
         from anvcs.base_tree import GitBaseTree
         from anvcs.git.skeleton import Skeleton
+        from anvcs.presence import Bell, folder_of
         from anvcs.rooms.room import Room
 
         head = self.refs.get(_HEADS + stream)
@@ -323,6 +324,9 @@ class Repository:
                 text_limit=self.config(stream).room.text_limit,
             )
             stack.callback(room.close)
+            bell = Bell(folder_of(room.file))
+            stack.callback(bell.close)
+            room.on_append(bell.ring)
             opened = OpenRoom(room, skeleton)
             self._load_rules(opened)
             if head is not None and room.base != head:

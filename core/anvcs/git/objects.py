@@ -177,6 +177,12 @@ class ObjectStore:
             while self._tree_entries > _TREE_ENTRIES_KEPT:
                 self._tree_entries -= len(self._trees.popitem(last=False)[1])
 
+    def forget_trees(self) -> None:
+        """Let go of the trees that were kept parsed."""
+        with self._tree_lock:
+            self._trees.clear()
+            self._tree_entries = 0
+
     def spool_blob(self, oid: Oid, dest: Path) -> None:
         """Write a blob's verified bytes to the file *dest* without holding them in memory."""
         digest = hashlib.sha1(b"blob %d\0" % self.header(oid), usedforsecurity=False)

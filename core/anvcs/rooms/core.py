@@ -186,9 +186,9 @@ class Core:
         payload = op.payload
         for entry in payload.puts:
             note_shown(shown, self.state.put(entry), entry)
-        left = [entry for drop in payload.drops if (entry := self.state.drop(drop.id)) is not None]
-        for entry in left:
-            note_shown(shown, entry, None)
+        left = [previous for drop in payload.drops if (previous := self.state.drop(drop.id)) is not None]
+        for previous in left:
+            note_shown(shown, previous, None)
         self.docs.absorb(op)
         told = self.conflicts.take(op)
         if payload.rebased:

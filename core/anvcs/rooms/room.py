@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from anvcs.model.blame import LiveLine
 from anvcs.model.changes import Contribution, Overlay, PathChange
 from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.ids import FileId, Oid, Seq
@@ -19,6 +20,7 @@ from anvcs.model.tree import SYMLINK, Leaf
 from anvcs.model.undone import Undone
 from anvcs.model.unit import Step, Touch
 from anvcs.rooms.basetree import Base, BaseTree
+from anvcs.rooms.blaming import blame
 from anvcs.rooms.core import Change, Core, Settings
 from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.errors import NoSuchConflict
@@ -214,6 +216,11 @@ class Room:
                     draft.resolved[key] = None
                     draft.file = one.file
         return change.moved
+
+    def blame(self, path: bytes) -> list[LiveLine] | None:
+        """Who wrote each line of what is shown at *path*; ``None``: no text is."""
+        entry = self._mover.shown(path)
+        return None if entry is None else blame(self._core, entry)
 
     # --- writing contents
 
