@@ -41,6 +41,8 @@ MEANING: Final[dict[int, str]] = {
 }
 
 EXIT: Final[dict[str, int]] = {
+    "anvcs.attribution.NoText": INVALID,
+    "anvcs.attribution.NothingAt": NOT_FOUND,
     "anvcs.commit_policy.CommitAgainstPolicy": REFUSED,
     "anvcs.committing.NothingToCommit": NOTHING_TO_DO,
     "anvcs.committing.StreamBusy": MOVED,
@@ -82,6 +84,7 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.git.trees.ClashingChanges": FAILED,
     "anvcs.git.trees.DamagedObject": DAMAGED,
     "anvcs.git.trees.UnstorablePath": REFUSED,
+    "anvcs.model.moment.BadMoment": INVALID,
     "anvcs.model.request.BadRequest": INVALID,
     "anvcs.repository.HeadDetached": NOT_FOUND,
     "anvcs.repository.NoSuchStream": NOT_FOUND,

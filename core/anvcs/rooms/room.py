@@ -21,7 +21,7 @@ from anvcs.model.undone import Undone
 from anvcs.model.unit import Step, Touch
 from anvcs.rooms.basetree import Base, BaseTree
 from anvcs.rooms.blaming import blame
-from anvcs.rooms.core import Change, Core, Settings
+from anvcs.rooms.core import Broken, Change, Core, Settings, Unchecked
 from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.errors import NoSuchConflict
 from anvcs.rooms.linediff import line_hunks
@@ -29,8 +29,10 @@ from anvcs.rooms.meeting import Meeting
 from anvcs.rooms.moving import Mover
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import START, OpLog
+from anvcs.rooms.parsechecks import judge, note
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
+from anvcs.rooms.settling import lines_now
 from anvcs.rooms.telling import changes, contributors, op_records
 from anvcs.rooms.undoing import Undoer, Wanted, undo
 from anvcs.rooms.units import Units, touched
@@ -71,15 +73,17 @@ class Room:
         text_limit: int = TEXT_LIMIT,
         read_only: bool = False,
         hunks: Hunks = line_hunks,
+        broken: Broken | None = None,
         budget: int = DOCUMENT_BUDGET,
     ) -> "Room":
         """Open the room in *file*; a missing one is created standing on *base*.
 
-        *hunks* finds the lines that differ, *budget* is the memory for documents in bytes.
+        *hunks* finds the lines that differ, *broken* the first line of a path's content that
+        can't be parsed (see `Broken`), *budget* is the memory for documents in bytes.
         """
         log = OpLog(file, base, read_only=read_only)
         try:
-            settings = Settings(author, text_limit, hunks)
+            settings = Settings(author, text_limit, hunks, broken)
             core = Core(log, Base(tree, None), ObjectFiles(objects), settings, budget)
         except BaseException:
             log.close()
@@ -201,6 +205,32 @@ class Room:
             raise NoSuchConflict(name)
         return found
 
+    def conflict_lines(self, record: Conflict) -> tuple[int, int]:
+        """Where the lines of *record* are by now, first and last from 1; zeros when they are gone."""
+        return lines_now(self._core, record)
+
+    def unchecked(self) -> list[Unchecked]:
+        """Merges since the last call whose result nobody has parsed; see `judge` and `note_broken`."""
+        found, self._core.unchecked = self._core.unchecked, []
+        return found
+
+    def judge(self, merge: Unchecked) -> int | None:
+        """The first line at which *merge* stopped parsing, 0: all is well; ``None``: nothing to say.  Any thread."""
+        return judge(self._core.settings, merge)
+
+    def note_broken(self, merge: Unchecked, line: int, *, author: Author | None = None) -> Moved:
+        """Record what `judge` said, unless the file was edited since."""
+        with (change := self._change(merge.path, author)) as draft:
+            note(self._core, draft, merge, line)
+        return change.moved
+
+    def check_merges(self) -> None:
+        """Parse what was merged since the last call, and record what doesn't parse any more."""
+        for merge in self.unchecked():
+            line = self.judge(merge)
+            if line is not None:
+                self.note_broken(merge, line)
+
     def open_conflicts(self) -> int:
         """How many conflicts are open; costs nothing."""
         return len(self._core.conflicts)
@@ -230,6 +260,8 @@ class Room:
         data: bytes,
         *,
         base: Seq | None = None,
+        had: bytes | None = None,
+        doubts: tuple[Seq, ...] = (),
         seen: Seq | None = None,
         fresh: bool = False,
         mode: int | None = None,
@@ -238,13 +270,17 @@ class Room:
     ) -> Moved:
         """Save *data* as the content of *path*, by who saw version *base* (``None``: the current).
 
+        *had* is what the writer saw when that is no version: its own last save, into which
+        others' edits were merged.  *doubts* are other versions that it may have been: where
+        they lead to different texts, the one that keeps the most is taken and a conflict says so.
+
         *seen* is the last op that the writer's picture of the tree had (`told`); ``None``
         stands for all.  Where others moved or deleted the file since, the save follows it.
         With *fresh* the writer saw nothing at *path*: what is there stays, and another
         content gets another name.
         """
         with (change := self._change(path, author)) as draft:
-            knows = Knowledge(base=base, seen=seen, fresh=fresh)
+            knows = Knowledge(base=base, had=had, doubts=doubts, seen=seen, fresh=fresh)
             self._writes.save(draft, path, data, knows, Attributes(mode, mtime_ns))
         return change.moved
 

@@ -181,8 +181,19 @@ class NotText(Exception):
 class Weaver:
     """Replays the ops of one file, in order, into a weave."""
 
-    def __init__(self, core: Core, file: FileId, start: Seq, path: bytes | None, *, empty: bool = False) -> None:
+    def __init__(
+        self,
+        core: Core,
+        file: FileId,
+        start: Seq,
+        path: bytes | None,
+        *,
+        empty: bool = False,
+        lenient: bool = False,
+    ) -> None:
+        """Start right after op *start*, with no text where it is *empty*; if *lenient*, opaque is empty too."""
         self._core = core
+        self._lenient = lenient
         self._file = file
         self._hunks = core.settings.hunks
         version = core.docs.after(file, start)
@@ -190,7 +201,7 @@ class Weaver:
         self.weave = Weave(b"" if empty else self._readable(content_at(core, file, start, path).data))
         self.seq = start
         self.ops: dict[Seq, Op] = {}
-        """Ops that changed the text; without their payloads' weight they would be columns."""
+        """Ops that changed the text."""
 
     def take_all(self, until: Seq, each: Callable[[Op], None] | None = None) -> Weave:
         """Replay up to op *until*; raises `NotText`."""
@@ -232,5 +243,7 @@ class Weaver:
 
     def _readable(self, data: bytes) -> bytes:
         if as_text(data, self._core.settings.text_limit) is None:
+            if self._lenient:
+                return b""
             raise NotText
         return split_line_ends(data).text

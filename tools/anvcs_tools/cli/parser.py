@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_views(commands)
     _add_work(commands)
     _add_history(commands)
+    _add_looking_back(commands)
     _add_sharing(commands)
     _add_care(commands)
     return parser
@@ -233,6 +234,33 @@ def _add_history(commands: _Subparsers) -> None:
     show.add_argument("revision", nargs="?", metavar="REV", help="the commit (default: the stream's last)")
     _in_repository(show)
     _json(show)
+
+
+def _add_looking_back(commands: _Subparsers) -> None:
+    blame = _command(
+        commands, "blame", "back:blame", "show who last wrote each line of a file, with which model and when",
+        "ai-vcs blame src/parser.py\nai-vcs blame --live --json src/parser.py",
+    )  # fmt: skip
+    _completed(blame.add_argument("path", metavar="PATH", help="the file"), _FILES)
+    blame.add_argument("--live", action="store_true", help="the text that the room shows now, uncommitted lines too")
+    _in_repository(blame)
+    _stream(blame, "whose file")
+    _json(blame)
+    undo = _command(
+        commands, "undo", "back:undo", "reverse one agent's uncommitted work and leave everybody else's",
+        "ai-vcs undo --dry-run\nai-vcs undo --agent ben --since -10m src\nai-vcs undo --op 120",
+    )  # fmt: skip
+    _completed(
+        undo.add_argument("paths", nargs="*", metavar="PATH", help="only these files and directories (default: all)"),
+        _FILES,
+    )
+    undo.add_argument("--agent", metavar="NAME", help="whose work (default: the view's agent)")
+    undo.add_argument("--since", metavar="T", help="only what came after an op (120), a time, or an age (-10m, -2h)")
+    undo.add_argument("--op", type=int, metavar="SEQ", help="only this op; of an undo, this takes it back")
+    undo.add_argument("--dry-run", action="store_true", help="only say what would happen")
+    _in_repository(undo)
+    _stream(undo, "whose work")
+    _json(undo)
 
 
 def _add_sharing(commands: _Subparsers) -> None:
