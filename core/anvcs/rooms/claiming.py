@@ -56,8 +56,8 @@ class Cases:
             if other != path:
                 return other
         directory, slash, name = path.rpartition(b"/")
-        for name in self._base_names(directory).get(fold(name), ()):
-            other = directory + slash + name
+        for found in self._base_names(directory).get(fold(name), ()):
+            other = directory + slash + found
             if other != path and (core.visible_leaf(other) is not None or core.base_shows_below(other)):
                 return other
         return None

@@ -70,11 +70,11 @@ class Meeting:
         core, asked = self._core, path
         if picture is not None:
             followed, deed = picture.follow(path)
-            if deed is not None and not core.is_shown_directory(parent_of(path)):
-                if core.is_shown_directory(parent_of(followed)):
-                    path = followed
-                    note = "its directory was renamed meanwhile: the file followed it"
-                    self.tell(draft, "directory", SOME_FILE, path, deed, asked, note)
+            moved = deed is not None and not core.is_shown_directory(parent_of(path))
+            if moved and core.is_shown_directory(parent_of(followed)):
+                path = followed
+                note = "its directory was renamed meanwhile: the file followed it"
+                self.tell(draft, "directory", SOME_FILE, path, deed, asked, note)
         path = self._beside_files(draft, path)
         parent = parent_of(path)
         if picture is not None and parent and not core.is_shown_directory(parent):
@@ -86,7 +86,6 @@ class Meeting:
 
     def _beside_files(self, draft: Draft, path: bytes) -> bytes:
         """*path*, with another name for a directory of it where a file is by now."""
-        core = self._core
         for above in reversed(list(ancestors(path))):
             entry = self._mover.shown(above) if above else None
             if entry is not None and not is_dir(entry):
@@ -148,21 +147,22 @@ class Meeting:
         other = other or Deed(Seq(0), "", "", "", twin, None)
         self.tell(draft, "case", SOME_FILE if entry is None else entry.id, path, other, path, note)
 
-    def keep_loser(self, draft: Draft, path: bytes, base: Seq | None, *, text: bool, same: Same) -> None:
+    def keep_loser(self, draft: Draft, path: bytes, base: Seq | None, *, text: bool, same: Same) -> bool:
         """A whole value is about to replace one that its author had not seen: that one stays as ``name~agent``."""
         core = self._core
         now = self._mover.shown(path)
         if base is None or now is None or is_dir(now) or same(now):
-            return
+            return False
         if text and self._is_text(now):
-            return  # texts are merged
+            return False  # texts are merged
         other = self._foreign_edit(now.id, base)
         if other is None:
-            return
+            return False
         beside = free_name(core, path, other.agent)
         self._keep(draft, now, beside)
         note = "written whole by two: the last one has the name"
         self.tell(draft, "opaque", now.id, path, other._replace(path=beside), path, note)
+        return True
 
     def _keep(self, draft: Draft, now: Entry, beside: bytes) -> None:
         """A copy of *now*, a file of its own."""

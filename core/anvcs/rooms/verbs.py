@@ -24,6 +24,10 @@ class Knowledge:
 
     base: Seq | None = None
     """The version of the content that was read; ``None``: the current one."""
+    had: bytes | None = None
+    """The content that the author had, when no version has it."""
+    doubts: tuple[Seq, ...] = ()
+    """Other versions that may have been the one read."""
     seen: Seq | None = None
     """The last op that the tree showed; ``None``: all there are."""
     fresh: bool = False
@@ -50,9 +54,12 @@ class Writes:
             return
         at, attributes = found
         text = self._saver.takes_as_text(data)
-        self._meeting.keep_loser(draft, at, knows.base, text=text, same=same)
+        if self._meeting.keep_loser(draft, at, knows.base, text=text, same=same):
+            knows = replace(knows, base=None, had=None, doubts=())  # nothing to merge with
         is_new = self._mover.shown(at) is None
-        self._saver.save(draft, at, data, base=knows.base, attributes=attributes)
+        self._saver.save(
+            draft, at, data, base=knows.base, attributes=attributes, had=knows.had, doubts=knows.doubts
+        )
         self._finish(draft, path, at, is_new=is_new)
 
     def put(
