@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -83,6 +84,24 @@ class Adapter(pyfuse3.Operations):
             raise self._refusal(error) from error
         raise FUSEError(errno.EAGAIN)
 
+    async def _change(self, pid: int, verb: Callable[[], T], *, removes: bool = False) -> T:
+        """`_call` of what changes the tree for the process *pid*, which may be Git."""
+        units = self._table.follower.units
+
+        def changed() -> T:
+            units.enter(pid, removes=removes)
+            try:
+                return verb()
+            finally:
+                units.leave()
+
+        return await self._call(changed)
+
+    def _writer(self, fh: int) -> int:
+        """Who opened *fh*, if there is something to save; 0 for nobody whose saving changes anything."""
+        handle = self._table.handles.any(fh)
+        return handle.pid if isinstance(handle, FileHandle) and handle.wrote else 0
+
     async def _finished(self, fh: int, verb: Callable[[], T]) -> T:
         """`_call` for verbs that may carry a request out, which may have taken effect although it failed."""
         try:
@@ -127,17 +146,17 @@ class Adapter(pyfuse3.Operations):
             log.error("a request failed", exc_info=error)
         return FUSEError(number)
 
-    async def _answer(self, node: Node) -> EntryAttributes:
+    async def _answer(self, node: Node, pid: int = 0) -> EntryAttributes:
         """`_reply`, which may have to wait for a thread."""
         ready = node.reply
-        return ready if ready is not None else await self._call(lambda: self._reply(node))
+        return ready if ready is not None else await self._call(lambda: self._reply(node, pid=pid))
 
-    def _reply(self, node: Node, handle: FileHandle | None = None) -> EntryAttributes:
+    def _reply(self, node: Node, handle: FileHandle | None = None, *, pid: int = 0) -> EntryAttributes:
         """The node's attributes as pyfuse3 wants them, kept until the node changes."""
         ready: EntryAttributes | None = node.reply
         if ready is not None:
             return ready
-        status = self._table.status(node, handle)
+        status = self._table.status(node, handle, pid)
         reply = EntryAttributes()
         reply.st_ino = InodeT(status.ino)
         reply.generation = 0
@@ -161,7 +180,7 @@ class Adapter(pyfuse3.Operations):
         """LOOKUP."""
         node = await self._call(lambda: self._table.lookup(parent_inode, name))
         if node is not None:
-            return await self._answer(node)
+            return await self._answer(node, ctx.pid)
         parent = self._table.inodes.get(parent_inode)
         if parent.place is Place.CONTROL:
             raise FUSEError(errno.ENOENT)
@@ -179,23 +198,29 @@ class Adapter(pyfuse3.Operations):
 
     async def mkdir(self, parent_inode: InodeT, name: bytes, mode: ModeT, ctx: RequestContext) -> EntryAttributes:
         """MKDIR."""
-        return await self._answer(await self._call(lambda: self._table.mkdir(parent_inode, name, mode, ctx)))
+        return await self._answer(await self._change(ctx.pid, lambda: self._table.mkdir(parent_inode, name, mode, ctx)))
 
     async def mknod(
         self, parent_inode: InodeT, name: bytes, mode: ModeT, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
         """MKNOD."""
-        return await self._answer(await self._call(lambda: self._table.mknod(parent_inode, name, mode, rdev, ctx)))
+        return await self._answer(
+            await self._change(ctx.pid, lambda: self._table.mknod(parent_inode, name, mode, rdev, ctx))
+        )
 
     async def symlink(self, parent_inode: InodeT, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
         """SYMLINK."""
-        return await self._answer(await self._call(lambda: self._table.symlink(parent_inode, name, target, ctx)))
+        return await self._answer(
+            await self._change(ctx.pid, lambda: self._table.symlink(parent_inode, name, target, ctx))
+        )
 
     async def link(
         self, inode: InodeT, new_parent_inode: InodeT, new_name: bytes, ctx: RequestContext
     ) -> EntryAttributes:
         """LINK."""
-        return await self._answer(await self._call(lambda: self._table.link(inode, new_parent_inode, new_name)))
+        return await self._answer(
+            await self._change(ctx.pid, lambda: self._table.link(inode, new_parent_inode, new_name))
+        )
 
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> bytes:
         """READLINK."""
@@ -203,11 +228,11 @@ class Adapter(pyfuse3.Operations):
 
     async def unlink(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
         """UNLINK."""
-        await self._call(lambda: self._table.unlink(parent_inode, name))
+        await self._change(ctx.pid, lambda: self._table.unlink(parent_inode, name), removes=True)
 
     async def rmdir(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
         """RMDIR."""
-        await self._call(lambda: self._table.rmdir(parent_inode, name))
+        await self._change(ctx.pid, lambda: self._table.rmdir(parent_inode, name), removes=True)
 
     async def rename(
         self,
@@ -219,13 +244,16 @@ class Adapter(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> None:
         """RENAME2."""
-        await self._call(lambda: self._table.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags, ctx))
+        await self._change(
+            ctx.pid,
+            lambda: self._table.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags, ctx),
+        )
 
     # Attributes
 
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """GETATTR."""
-        return await self._call(lambda: self._reply(self._table.getattr(inode)))
+        return await self._call(lambda: self._reply(self._table.getattr(inode), pid=ctx.pid))
 
     async def setattr(
         self,
@@ -244,7 +272,7 @@ class Adapter(pyfuse3.Operations):
             atime_ns=attr.st_atime_ns if fields.update_atime else None,
             mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
         )
-        return await self._answer(await self._call(lambda: self._table.setattr(inode, change, fh, ctx)))
+        return await self._answer(await self._change(ctx.pid, lambda: self._table.setattr(inode, change, fh, ctx)))
 
     async def getxattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> bytes:
         """GETXATTR."""
@@ -294,7 +322,10 @@ class Adapter(pyfuse3.Operations):
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """OPEN."""
         await self._until_told(inode)
-        handle = await self._call(lambda: self._table.open(inode, flags, ctx))
+        if flags & (os.O_ACCMODE | os.O_TRUNC):
+            handle = await self._change(ctx.pid, lambda: self._table.open(inode, flags, ctx))
+        else:
+            handle = await self._call(lambda: self._table.open(inode, flags, ctx))
         direct = isinstance(handle.node, ControlFile)
         # What the kernel has cached is right: whatever changed behind its back was invalidated.
         return FileInfo(fh=FileHandleT(handle.number), direct_io=direct, keep_cache=not direct)
@@ -311,7 +342,7 @@ class Adapter(pyfuse3.Operations):
         self, parent_inode: InodeT, name: bytes, mode: ModeT, flags: FlagT, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
         """CREATE."""
-        handle = await self._call(lambda: self._table.create(parent_inode, name, mode, flags, ctx))
+        handle = await self._change(ctx.pid, lambda: self._table.create(parent_inode, name, mode, flags, ctx))
         reply = await self._call(lambda: self._reply(handle.node, handle))
         return FileInfo(fh=FileHandleT(handle.number), keep_cache=True), reply
 
@@ -325,12 +356,17 @@ class Adapter(pyfuse3.Operations):
 
     async def flush(self, fh: FileHandleT) -> None:
         """FLUSH."""
-        await self._finished(fh, lambda: self._table.flush(fh))
+        writer = await self._call(lambda: self._writer(fh))
+        if writer:
+            await self._change(writer, lambda: self._table.flush(fh))
+        else:
+            await self._finished(fh, lambda: self._table.flush(fh))
 
     async def release(self, fh: FileHandleT) -> None:
         """RELEASE."""
         try:
-            await self._call(lambda: self._table.release(fh))
+            writer = await self._call(lambda: self._writer(fh))
+            await self._change(writer, lambda: self._table.release(fh))
         except FUSEError as error:
             log.warning("what was written could not be saved: %s", error.__cause__ or error)
             await self._call(lambda: self._table.give_up(fh))

@@ -22,8 +22,11 @@ from anvcs.repository import Repository
 from anvcs.rooms.room import Room
 from anvcs.views import ViewSpec
 from anvcsfs.following import Follower, stream_of
+from anvcsfs.gitunits import GitUnits
 from anvcsfs.refreshing import Refresher
 from anvcsfs.renames import complete_move
+from anvcsfs.settling import Settler
+from anvcsfs.switching import Switcher
 from anvcsfs.table import Table
 from anvcsfs.view import Limits, View
 from anvcsfs.watching import RefWatch
@@ -46,6 +49,7 @@ class Assembly:
             for job in (self.table.follower.wip_job(), self.table.follower.keep_job()):
                 if job is not None:
                     job()
+            self.table.follower.units.leave_behind()
             self.view.room.checkpoint()
         except (AnvcsError, OSError, sqlite3.Error):
             log.warning("work in progress was not saved as a commit", exc_info=True)  # it is in the room
@@ -88,8 +92,11 @@ class _Builder:
 
     def open_room(self, name: str, base: Oid | None, text_bytes: int) -> Room:
         """The room *name*, made at *base* when it is new."""
+        return self._open(self._store.room_file(name), base, text_bytes)
+
+    def _open(self, file: Path, base: Oid | None, text_bytes: int) -> Room:
         return Room.open(
-            self._store.room_file(name),
+            file,
             tree=GitBaseTree(self._git, self._skeleton),
             objects=self._store.objects,
             author=self._author,
@@ -146,15 +153,24 @@ class _Builder:
             agent=spec.agent,
             model=spec.model,
         )
+        refresher = Refresher(view, table.inodes, table.files)
+        units = GitUnits(view, self._admin, lambda file: self._open(file, None, limits.text_bytes))
+        switcher = Switcher(
+            view, lambda name, base, _: self.open_room(name, base, limits.text_bytes), self._store.room_file
+        )
+        units.recover()
         table.follower = Follower(
             view=view,
-            refresher=Refresher(view, table.inodes, table.files),
+            refresher=refresher,
             publisher=table.publisher,
             committer=committer,
             admin_dir=self._admin,
-            open_room=lambda name, base, _: self.open_room(name, base, limits.text_bytes),
+            units=units,
+            settler=Settler(view, units, refresher, table.inodes, table.files),
+            switcher=switcher,
             stat_job=lambda base: self._index_job(view, base),
         )
+        table.follower.save_open_files = table.save_open_files
         table.committer = committer
         table.control.show_git(admin.git_file(self._admin))
         for old, new in view.attributes.planned_moves():
@@ -163,6 +179,7 @@ class _Builder:
         table.publisher.recover()
         committer.complete_notes()
         table.follower.follow()
+        switcher.bring_back()
         table.follower.build_index()
 
     def _index_job(self, view: View, base: Oid | None) -> Callable[[], None]:

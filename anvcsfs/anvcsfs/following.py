@@ -21,11 +21,12 @@ from anvcs.git.program import Git
 from anvcs.git.trees import EMPTY_TREE
 from anvcs.model.ids import Oid
 from anvcs.model.request import CommitRequest
-from anvcs.rooms.room import Room
-from anvcsfs.carrying import carry
+from anvcsfs.gitunits import GitUnits, Unit
 from anvcsfs.later import Later
 from anvcsfs.publishing import Publisher
 from anvcsfs.refreshing import Refresher
+from anvcsfs.settling import Settler
+from anvcsfs.switching import Switcher
 from anvcsfs.view import View
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,9 @@ class Follower:
         publisher: Publisher,
         committer: Committer,
         admin_dir: Path,
-        open_room: Callable[[str, Oid | None, bool], Room],
+        units: GitUnits,
+        settler: Settler,
+        switcher: Switcher,
         stat_job: Callable[[Oid | None], Callable[[], None]],
     ) -> None:
         self._view = view
@@ -96,10 +99,18 @@ class Follower:
         self._publisher = publisher
         self._committer = committer
         self._admin = admin_dir
-        self._open_room = open_room
+        self.units = units
+        units.moved_on = self.follow
+        units.catch_up = self._take_all_in
+        self._settler = settler
+        self._switcher = switcher
         self._stat_job = stat_job
         self.index = IndexJobs()
         self.committing = False
+        self.switching = False
+        """Whether HEAD was moved by us, who then bring the index along."""
+        self.save_open_files: Callable[[], None] = lambda: None
+        """Saves what is written and not yet closed."""
         self._starting = True
         self.behind: CommitResult | None = None
         """A commit of ours that the room, busy then, has not taken in."""
@@ -121,18 +132,38 @@ class Follower:
         if self.behind is not None:
             self.committed(self.behind)
             self.behind = None
+        if self.units.unit is not None and not self._settle(self.units.unit):
+            return
         head = admin.read_head(self._admin)
         detached = isinstance(head, admin.Detached)
         stream = view.stream if isinstance(head, admin.Detached) else stream_of(head)
         target = head.oid if isinstance(head, admin.Detached) else view.refs.get(f"refs/heads/{stream}")
-        while not self.take_in():
-            pass
+        self._take_all_in()
         if (stream, detached) != (view.stream, view.detached):
             self._switch(stream, target, detached=detached)
         elif target is not None and target != view.room.base:
             self._follow_to(target)
 
+    def _settle(self, unit: Unit) -> bool:
+        """Bring what a command of Git wrote into the room if the command has ended; whether it has."""
+        stays = not self.units.has_left(unit)
+        if stays and not unit.over:
+            return False
+        target = self._view.refs.get(f"refs/heads/{unit.record.stream}") if stays else None
+        if target is not None and target != unit.copy.base:
+            self._publish_tracked(target)
+        before = unit.copy.base
+        self._settler.settle(target, stays=stays)
+        after = unit.room.base
+        if stays and after is not None and after != before:
+            self._base_was_moved(before, after)
+        return True
+
     # Other processes' ops
+
+    def _take_all_in(self) -> None:
+        while not self.take_in():
+            pass
 
     def take_in(self) -> bool:
         """Show what other processes appended, for some milliseconds at most; whether that was all."""
@@ -233,25 +264,17 @@ class Follower:
         self._update_index(result.base, result.commit, result.paths, keep_staged=False)
 
     def _switch(self, stream: str, target: Oid | None, *, detached: bool) -> None:
-        """HEAD names something else: another room, to which the work tree as it is belongs."""
-        view = self._view
+        """HEAD names something else: another room."""
+        self.save_open_files()  # what is written so far belongs to the room it was written in
         self._publisher.publish_all()
-        old = view.room
-        name = f"~{view.folder.name}" if detached else stream
-        new = self._open_room(name, target, detached)
-        if target is not None and new.base != target:
-            new.move_base(target, keep=False)
-        shown = carry(view.git, old, new)
-        view.room, view.stream, view.detached = new, stream, detached
-        old.close()
-        view.entered(new)
-        self._wip_seq = new.seq
-        if target is not None:
+        leaving = self.wip_job()
+        if leaving is not None:
+            self.index.add(leaving)
+        paths = self._switcher.switch(stream, target, detached=detached)
+        self._wip_seq = self._view.room.seq
+        if target is not None and not self.switching:
             self._note_index(target)
-        self.refresher.apply(shown)
-        log.info(
-            "the view now shows %s", f"the commit {target.hex()}" if detached and target else f"the stream {stream}"
-        )
+        self._settler.show(paths)
 
     # The index
 
@@ -320,7 +343,7 @@ class Follower:
     def wip_job(self) -> Callable[[], None] | None:
         """What saves uncommitted work as a commit that plain Git can read; ``None`` when it is saved."""
         view = self._view
-        if view.room.seq == self._wip_seq or view.detached:
+        if view.room.seq == self._wip_seq or view.detached or self.units.unit is not None:
             return None
         self._wip_seq = view.room.seq
         plan = self._committer.prepare(view.room, CommitRequest(message="work in progress"), stream=view.stream)

@@ -20,6 +20,7 @@ from anvcsfs.serving import Exits, Gate, install
 log = logging.getLogger(__name__)
 _SWITCH_S = 1e-4
 _CHECKPOINT_S = 20.0
+_AGAIN_S = 0.2
 
 
 def worth_telling(record: logging.LogRecord) -> bool:
@@ -73,6 +74,7 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
         nursery.start_soon(_drop_late, parts)
         nursery.start_soon(_publish, parts, adapter)
         nursery.start_soon(_watch_refs, parts, adapter)
+        nursery.start_soon(_watch_git, parts, adapter)
         nursery.start_soon(_keep_index, parts, adapter)
         nursery.start_soon(_housekeeping, parts, adapter)
         await trio.lowlevel.checkpoint()
@@ -153,6 +155,34 @@ async def _watch_refs(parts: Assembly, adapter: Adapter) -> None:
         await parts.watch.wait()
         await adapter.attempt(parts.table.follower.follow)
         parts.watch.watch_branch(parts.view.stream)
+
+
+async def _watch_git(parts: Assembly, adapter: Adapter) -> None:
+    """Bring what a command of Git wrote into the room as soon as the command has ended."""
+    units = parts.table.follower.units
+    while True:
+        wake = trio.Event()
+        units.begun = wake.set
+        unit = units.unit
+        if unit is None:
+            await wake.wait()
+            continue
+        await _ended(unit.record.pid)
+        await adapter.attempt(parts.table.follower.follow)
+        if units.unit is unit:  # the room was busy, perhaps
+            await trio.sleep(_AGAIN_S)
+
+
+async def _ended(pid: int) -> None:
+    """Return when the process *pid* has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        await trio.lowlevel.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def _keep_index(parts: Assembly, adapter: Adapter) -> None:

@@ -67,8 +67,12 @@ class Table(Names):
         """The node, whose attributes are wanted."""
         return self.inodes.get(ino)
 
-    def status(self, node: Node, handle: FileHandle | None = None) -> Status:
-        """``stat(2)``."""
+    def _asks_alone(self, node: File, pid: int) -> bool:
+        """Whether nobody but the thread *pid*, which is asking and not reading, has *node* open."""
+        return all(handle.pid == pid for handle in self.handles.of(node))
+
+    def status(self, node: Node, handle: FileHandle | None = None, pid: int = 0) -> Status:
+        """``stat(2)``, asked for by the thread *pid* (0: somebody)."""
         if node.on_disk:
             return self._disk_status(node, handle)
         if isinstance(node, ControlFile):
@@ -79,7 +83,9 @@ class Table(Names):
             size, nlink, rdev = _BLOCK, 0 if node.removed else node.nlink, 0
         else:
             assert isinstance(node, File)  # a node is one or the other
-            node.pinned = None  # from here on the kernel knows of the new content
+            if node.pinned is not None and not self._asks_alone(node, pid):
+                self.files.unpin(node)
+            node.pinned = None
             size, rdev = self.files.size(node), node.rdev
             nlink = 0 if node.unlinked else self.files.link_count(node)
         return Status(
@@ -237,8 +243,12 @@ class Table(Names):
             raise fail(errno.ESTALE)
         if node.on_disk:
             self.disk.after_write(handle)
-            if node.place is Place.PENDING and not node.unlinked and self.view.room.hides(node.path):
-                # A tracked file that was removed and made again: a save, not a temporary.
+            if (
+                node.place is Place.PENDING
+                and not node.unlinked
+                and (self.view.by_git or self.view.room.hides(node.path))
+            ):
+                # A tracked file that was removed and made again: a save, not a temporary.  Git makes none in a view.
                 self.publisher.publish(node.path, force=True)
         else:
             self.files.save(handle.node, handle)

@@ -111,6 +111,8 @@ class View:
         self.stream = stream
         self.detached = detached
         """Whether HEAD is on a commit and not on a stream."""
+        self.by_git = False
+        """Whether the request that is being answered comes from a command of Git that writes apart from the room."""
         self.git_problem: str | None = None
         """Why Git can't be followed at the moment, for the status."""
         self.epoch_ns = epoch_ns
