@@ -109,6 +109,28 @@ class OpLog(LogFile):
         """The newest op's number, 0 in an empty log."""
         return Seq(self._rows("SELECT max(seq) FROM ops")[0][0] or 0)
 
+    def floor(self) -> Seq:
+        """The oldest moment that the log still tells: 0, or the op into which older ones were folded."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'floor'")
+        return Seq(rows[0][0]) if rows else START
+
+    def seq_at(self, time_ns: int) -> Seq:
+        """The last op that was written up to a time; clocks may jump, so this is by the order of the ops."""
+        low, high = self.floor(), self.last_seq()
+        while low < high:  # the last op that isn't later, as if times only grew
+            middle = (low + high + 1) // 2
+            rows = self._rows("SELECT time_ns FROM ops WHERE seq = ?", (middle,))
+            if rows and rows[0][0] > time_ns:
+                high = Seq(middle - 1)
+            else:
+                low = Seq(middle)
+        return Seq(low)
+
+    def time_of(self, seq: Seq) -> int:
+        """When op *seq* was written; 0 if the log doesn't tell."""
+        rows = self._rows("SELECT time_ns FROM ops WHERE seq = ?", (seq,))
+        return rows[0][0] if rows else 0
+
     def ops(self, after: Seq = START, limit: int | None = None) -> Iterator[Op]:
         """Ops after *after* in order; raises `RoomDamaged` at one whose check is wrong."""
         left = limit
@@ -184,6 +206,16 @@ class OpLog(LogFile):
         for row in self._rows(sql, (file, after, until)):
             yield self._op(row)
 
+    def files_after(self, seq: Seq) -> set[FileId]:
+        """Files that ops after *seq* touched."""
+        return {row[0] for row in self._rows("SELECT DISTINCT file FROM history WHERE seq > ?", (seq,))}
+
+    def last_touch(self, file: FileId, until: Seq) -> Seq | None:
+        """The last op up to *until* that touched *file* in any way."""
+        rows = self._rows("SELECT max(seq) FROM history WHERE file = ? AND seq <= ?", (file, until))
+        seq: Seq | None = rows[0][0]
+        return seq
+
     def files_of(self, agent: str, after: Seq) -> list[FileId]:
         """Files that *agent* touched after op *after*."""
         sql = (
@@ -202,11 +234,11 @@ class OpLog(LogFile):
             raise RoomDamaged(self.file, f"the document of file {file.hex()}")
         return Snapshot(*rows[0][1:4])
 
-    def open_conflicts(self) -> list[tuple[int, int, bytes]]:
-        """``(seq, ordinal, file)`` of the conflicts that nobody has resolved, oldest first."""
+    def open_conflicts(self) -> list[tuple[int, int, bytes, bytes]]:
+        """``(seq, ordinal, file, data)`` of the conflicts that nobody has resolved, oldest first."""
         if not self._has_conflicts():
             return []
-        return self._rows("SELECT seq, ordinal, file FROM conflicts WHERE resolved = 0 ORDER BY seq, ordinal")
+        return self._rows("SELECT seq, ordinal, file, data FROM conflicts WHERE resolved = 0 ORDER BY seq, ordinal")
 
     def conflicts(self, *, resolved: bool) -> Iterator[Conflict]:
         """The open conflicts, with *resolved* all of them, oldest first."""

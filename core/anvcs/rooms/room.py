@@ -15,6 +15,7 @@ from anvcs.model.blame import LiveLine
 from anvcs.model.changes import Contribution, Overlay, PathChange
 from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.ids import FileId, Oid, Seq
+from anvcs.model.moment import Moment
 from anvcs.model.room import Author, Content, Entry, Moved, OpRecord
 from anvcs.model.tree import SYMLINK, Leaf
 from anvcs.model.undone import Undone
@@ -33,6 +34,7 @@ from anvcs.rooms.parsechecks import judge, note
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
 from anvcs.rooms.settling import lines_now
+from anvcs.rooms.snapshots import Past, Snapshot, past_of, seq_of
 from anvcs.rooms.telling import changes, contributors, op_records
 from anvcs.rooms.undoing import Undoer, Wanted, undo
 from anvcs.rooms.units import Units, touched
@@ -251,6 +253,26 @@ class Room:
         """Who wrote each line of what is shown at *path*; ``None``: no text is."""
         entry = self._mover.shown(path)
         return None if entry is None else blame(self._core, entry)
+
+    def past(self, moment: Moment) -> Past | None:
+        """The room as it was at *moment*; ``None``: the log doesn't tell of it (any more, or yet)."""
+        seq = seq_of(self._core, moment)
+        return None if seq is None else past_of(self._core, seq)
+
+    def snapshot(self, past: Past) -> Snapshot:
+        """The tree that *past* is."""
+        return Snapshot(self._core.base.tree, past)
+
+    def reader(self) -> "Room":
+        """Another window on the same room that only reads, for another thread; close it."""
+        core = self._core
+        log = OpLog(core.file, None, read_only=True)
+        try:
+            base = Base(core.base.tree, None)
+            return Room(Core(log, base, core.objects, core.settings, DOCUMENT_BUDGET), self.name)
+        except BaseException:
+            log.close()
+            raise
 
     # --- writing contents
 
