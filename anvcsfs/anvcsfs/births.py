@@ -60,9 +60,11 @@ class Births:
         return children
 
     def _load_history(self, parent: Dir) -> dict[bytes, object]:
+        time_ns = parent.mtime_ns
+        if parent.past is not None:
+            return parent.past.children(self._view.git, parent.tree, time_ns)
         if parent.tree is None:
             return {}
-        time_ns = parent.mtime_ns
         return {entry.name: HistorySource(entry, time_ns) for entry in self._view.git.tree(parent.tree)}
 
     def _load_shared(self, parent: Dir) -> dict[bytes, object]:
@@ -201,7 +203,9 @@ class Births:
         node: Node
         if entry.mode in (DIRECTORY, GITLINK):
             directory = Dir(ino, parent, name, Place.HISTORY, st.S_IFDIR | 0o755)
-            directory.tree = entry.oid if entry.mode == DIRECTORY else None
+            if isinstance(entry, TreeEntry) and entry.mode == DIRECTORY:
+                directory.tree = entry.oid or None
+            directory.past = None if parent.past is None else parent.past.below(name)
             node = directory
         else:
             node = File(ino, parent, name, Place.HISTORY, permissions(entry.mode))

@@ -8,6 +8,9 @@ from anvcs.errors import AnvcsError
 ERRNO: dict[str, int] = {
     # requests
     "BadRequest": errno.EINVAL,
+    "BadMoment": errno.EINVAL,
+    "NoText": errno.EINVAL,
+    "NothingAt": errno.ENOENT,
     "EmptyMessage": errno.EINVAL,
     "UnusableMessage": errno.EINVAL,
     "CommitAgainstPolicy": errno.EPERM,

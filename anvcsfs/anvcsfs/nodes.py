@@ -8,10 +8,12 @@ by inode, never by path, so handles and inode numbers survive renames.
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anvcs.model.ids import Oid
+from anvcs.model.ids import Oid, Seq
+from anvcs.model.room import Entry
 from anvcs.model.tree import TreeEntry
 
 if TYPE_CHECKING:
+    from anvcsfs.past import PastTree
     from anvcsfs.working import Working
 
 
@@ -44,9 +46,9 @@ class Marker(IntEnum):
 
 
 class HistorySource(NamedTuple):
-    """A name inside a commit's tree, with the commit's date for times."""
+    """A name inside a tree of the past, a commit's or a room's, with that moment's date for times."""
 
-    entry: TreeEntry
+    entry: TreeEntry | Entry
     time_ns: int
 
 
@@ -110,7 +112,7 @@ class Node:
 class Dir(Node):
     """A directory.  ``children`` is ``None`` until the directory is loaded."""
 
-    __slots__ = ("children", "live", "nlink", "overrides", "removed", "tree")
+    __slots__ = ("children", "live", "nlink", "overrides", "past", "removed", "tree")
 
     def __init__(self, ino: int, parent: "Dir | None", name: bytes, place: Place, mode: int) -> None:
         super().__init__(ino, parent, name, place, mode)
@@ -121,14 +123,34 @@ class Dir(Node):
         self.removed = False
         self.live = 0
         """How many of the children are nodes and not mere sources."""
+        self.past: PastTree | None = None
+        """Where the children come from in a room of the past."""
         self.overrides = False
         """Whether the attribute store has rows for names here."""
+
+
+class Pin:
+    """An older content of an open file, shown until the kernel has been told of the newer one.
+
+    The kernel drops its pages when it gets the new attributes.  A ``read(2)`` that began
+    before its old attributes were invalidated may still be copying pages then, so the
+    new attributes are kept back for a moment: for whoever began later waits for them.
+    """
+
+    __slots__ = ("quiet_from", "since", "source")
+
+    def __init__(self, source: object, since: float) -> None:
+        self.source = source
+        self.since = since
+        """When the newer content came (`time.monotonic`)."""
+        self.quiet_from: float | None = None
+        """Since when no read of the old content can have begun (`time.monotonic`)."""
 
 
 class File(Node):
     """A regular file, symlink or special file."""
 
-    __slots__ = ("data", "group", "links", "pinned", "rdev", "seen", "size", "unlinked", "work", "writers")
+    __slots__ = ("data", "group", "links", "pinned", "rdev", "seen", "size", "taken", "unasked", "unlinked", "work", "writers")
 
     def __init__(self, ino: int, parent: Dir | None, name: bytes, place: Place, mode: int) -> None:
         super().__init__(ino, parent, name, place, mode)
@@ -137,8 +159,8 @@ class File(Node):
         self.rdev = 0
         self.work: Working | None = None
         """Unsaved or shared-by-handles content of a file that is being written."""
-        self.pinned: object = None
-        """The source whose bytes readers still get, until the kernel has asked for the attributes of the new one."""
+        self.pinned: Pin | None = None
+        """What readers still get, although `source` is newer already."""
         self.data: bytes | None = None
         """Content that must outlive its name (unlinked while open)."""
         self.unlinked = False
@@ -150,3 +172,7 @@ class File(Node):
         """Under which id the attribute store lists all names of a shared hard link."""
         self.seen: dict[int, int] | None = None
         """Process → version it last opened, for a save's base."""
+        self.taken: Seq | None = None
+        """Somebody else took the name away: the last op that still had it.  What is saved then comes back."""
+        self.unasked: Seq | None = None
+        """Somebody else changed the content after this op, and nobody here has asked about the file since."""

@@ -17,6 +17,7 @@ from anvcs.rooms.errors import RoomBusy
 from anvcsfs.callers import holds
 from anvcsfs.control.committing import CommitRequests
 from anvcsfs.control.history import History
+from anvcsfs.control.looking_back import BlameFile, LookingBack
 from anvcsfs.control.reports import Reports, document
 from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle, TokenFile
 from anvcsfs.errnos import errno_of
@@ -42,6 +43,7 @@ class Control:
         self.reports = Reports(table)
         self.commits = CommitRequests(table, self.reports)
         self.history = History(table.view, table.inodes, self._number)
+        self.looking_back = LookingBack(table, self._number)
         self.git_link: bytes = b""
         """Content of the view's ``.git`` file."""
         self._known: dict[bytes, Node] = {}
@@ -54,7 +56,8 @@ class Control:
         )
         self._take(top)
         table.inodes.fixed[b".anvcs"] = top
-        table.inodes.root.nlink += 1
+        # Listed, every ``grep -r`` and every indexer would walk all of history.
+        table.inodes.unlisted.add(b".anvcs")
         self._fill(top)
 
     def _number(self) -> int:
@@ -82,6 +85,8 @@ class Control:
         self._known[b"commit"] = ControlFile(self._number(), top, b"commit", self.commits.usage, self.commits.submit)
         self._known[b"refs"] = self.history.refs(top)
         self._known[b"commits"] = self.history.commits(top)
+        self._known[b"at"] = self.looking_back.at(top)
+        self._known[b"blame"] = self.looking_back.blame(top)
         self._known[b"fsmonitor"] = ControlDir(self._number(), top, b"fsmonitor", self._monitor, list)
         for node in self._known.values():
             self._take(node)
@@ -104,6 +109,10 @@ class Control:
 
     def status(self, node: ControlFile) -> Status:
         """Attributes; the size is that of the content as it is now."""
+        if isinstance(node, BlameFile):
+            when = node.mtime_ns
+            size = self.looking_back.size(node)
+            return Status(node.ino, node.mode, 1, node.uid, node.gid, 0, size, when, when, when, 0.0)
         # Looking at .git must not wait for the index; opening it does.
         content = self.git_link if node.name == b".git" else self._content(node)
         if node.shown is not None and content != node.shown:

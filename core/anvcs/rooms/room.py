@@ -254,6 +254,19 @@ class Room:
         entry = self._mover.shown(path)
         return None if entry is None else blame(self._core, entry)
 
+    @property
+    def floor(self) -> Seq:
+        """The oldest moment that the log still tells: 0, or the op into which older ones were folded."""
+        return self._core.log.floor()
+
+    def seq_at(self, moment: Moment) -> Seq | None:
+        """The op that *moment* is right after; ``None``: the log doesn't tell of it (any more, or yet)."""
+        return seq_of(self._core, moment)
+
+    def time_of(self, seq: Seq) -> int:
+        """When op *seq* was written; 0 if the log doesn't tell."""
+        return self._core.log.time_of(seq)
+
     def past(self, moment: Moment) -> Past | None:
         """The room as it was at *moment*; ``None``: the log doesn't tell of it (any more, or yet)."""
         seq = seq_of(self._core, moment)
