@@ -14,7 +14,7 @@ Request = Callable[["ControlHandle", bytes], bytes]
 class ControlFile(File):
     """A file whose content is made when it is opened, and which may take requests."""
 
-    __slots__ = ("answer", "content", "request", "shown")
+    __slots__ = ("answer", "content", "keeps_answer", "request", "shown")
 
     def __init__(
         self,
@@ -31,7 +31,9 @@ class ControlFile(File):
         self.content = content
         self.request = request
         self.answer: bytes | None = None
-        """The answer to the last request, which the file shows from then on."""
+        """The answer to the last request."""
+        self.keeps_answer = True
+        """Whether the file shows the answer from then on, and not only the handle that made the request."""
         self.shown: bytes | None = None
         """What was last told of the content: its time changes when this does."""
 

@@ -98,7 +98,7 @@ class Follower:
         self.refresher = refresher
         self._publisher = publisher
         self._committer = committer
-        self._admin = admin_dir
+        self._admin = self.admin_dir = admin_dir
         self.units = units
         units.moved_on = self.follow
         units.catch_up = self._take_all_in
@@ -189,7 +189,7 @@ class Follower:
     def _base_was_moved(self, before: Oid | None, base: Oid) -> None:
         """Another process has brought the room to the commit *base*: the index follows."""
         if self._moved_here(base):
-            self._note_index(base)  # Git did it in this view, and has brought its index along
+            self.note_index(base)  # Git did it in this view, and has brought its index along
         else:
             self._update_index(before, base, [], keep_staged=True)
 
@@ -201,7 +201,7 @@ class Follower:
         if here and self._starting:
             pass  # a commit of ours, perhaps, whose process died before the index: `build_index` looks
         elif here:
-            self._note_index(target)  # Git has brought its index along
+            self.note_index(target)  # Git has brought its index along
         else:
             self._update_index(before, target, [], keep_staged=True)
 
@@ -273,7 +273,7 @@ class Follower:
         paths = self._switcher.switch(stream, target, detached=detached)
         self._wip_seq = self._view.room.seq
         if target is not None and not self.switching:
-            self._note_index(target)
+            self.note_index(target)
         self._settler.show(paths)
 
     # The index
@@ -286,13 +286,13 @@ class Follower:
         def update() -> None:
             untouched = self._stamp() == self._index_stamp
             indexing.update_after_commit(self._admin, old, new, stats, owner, keep_staged=keep_staged)
-            self._note_index(new)
+            self.note_index(new)
             if untouched:  # what is new in it is ours: nothing that Git was told to add
                 self._index_stamp = self._stamp()
 
         self.index.add(update)
 
-    def _note_index(self, commit: Oid) -> None:
+    def note_index(self, commit: Oid) -> None:
         """Remember which commit the index was last brought to: after a crash it may be behind."""
         part = self._index_base.with_suffix(".part")
         part.write_text(commit.hex())
@@ -312,7 +312,7 @@ class Follower:
             self._update_index(noted, base, [], keep_staged=True)
 
     def _built(self, base: Oid) -> None:
-        self._note_index(base)
+        self.note_index(base)
         self._index_stamp = self._stamp()
 
     def wait_ready(self) -> None:

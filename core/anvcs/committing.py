@@ -47,6 +47,14 @@ class StreamMoved(AnvcsError):
         self.stream = stream
 
 
+class StreamGone(AnvcsError):
+    """The branch was deleted while its room was open."""
+
+    def __init__(self, stream: str, base: Oid) -> None:
+        super().__init__(f"the stream {stream} was deleted: `git branch {stream} {base.hex()[:12]}` brings it back")
+        self.stream = stream
+
+
 class StreamBusy(AnvcsError):
     """The branch moved at every attempt."""
 
@@ -262,6 +270,8 @@ class Committer:
             return []
         kind = "commit (initial)" if plan.base is None else "commit"
         ref, told = f"refs/heads/{plan.stream}", f"{kind}: {subject}"
+        if plan.base is not None and self._refs.get(ref) is None:
+            raise StreamGone(plan.stream, plan.base)
         try:
             followed = checkouts.advance(self._git, self._refs, ref, commit, plan.base, message=told, who=who)
         except RefMoved:

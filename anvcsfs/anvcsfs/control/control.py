@@ -19,6 +19,7 @@ from anvcsfs.control.committing import CommitRequests
 from anvcsfs.control.history import History
 from anvcsfs.control.looking_back import BlameFile, LookingBack
 from anvcsfs.control.reports import Reports, document
+from anvcsfs.control.streaming import StreamRequests
 from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle, TokenFile
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import Caller
@@ -42,6 +43,7 @@ class Control:
         self._next = _FIRST
         self.reports = Reports(table)
         self.commits = CommitRequests(table, self.reports)
+        self.streams = StreamRequests(table)
         self.history = History(table.view, table.inodes, self._number)
         self.looking_back = LookingBack(table, self._number)
         self.git_link: bytes = b""
@@ -78,11 +80,13 @@ class Control:
             b"graph": reports.graph,
             b"ops": reports.ops,
             b"agent": reports.agent,
-            b"stream": reports.stream,
         }
         for name, content in files.items():
             self._known[name] = ControlFile(self._number(), top, name, content)
         self._known[b"commit"] = ControlFile(self._number(), top, b"commit", self.commits.usage, self.commits.submit)
+        stream = ControlFile(self._number(), top, b"stream", reports.stream, self.streams.submit)
+        stream.keeps_answer = False
+        self._known[b"stream"] = stream
         self._known[b"refs"] = self.history.refs(top)
         self._known[b"commits"] = self.history.commits(top)
         self._known[b"at"] = self.looking_back.at(top)
@@ -134,7 +138,7 @@ class Control:
         return handle
 
     def _content(self, node: ControlFile) -> bytes:
-        return node.content() if node.answer is None else node.answer
+        return node.content() if node.answer is None or not node.keeps_answer else node.answer
 
     def read(self, handle: ControlHandle, offset: int, length: int) -> bytes:
         """Read; a request that was written to the same handle is carried out first."""

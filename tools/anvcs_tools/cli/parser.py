@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     _add_setting_up(commands)
     _add_views(commands)
+    _add_streams(commands)
     _add_work(commands)
     _add_history(commands)
     _add_looking_back(commands)
@@ -161,6 +162,44 @@ def _add_views(commands: _Subparsers) -> None:
         _FOLDERS,
     )
     _json(views)
+
+
+def _add_streams(commands: _Subparsers) -> None:
+    stream = _command(
+        commands, "stream", "streams:stream", "list, make or delete streams, or switch a view to one",
+        "ai-vcs stream list\nai-vcs stream create parser --from v1.2\n"
+        "ai-vcs stream switch parser\nai-vcs stream delete parser",
+    )  # fmt: skip
+    stream.add_argument("action", choices=("list", "create", "delete", "switch"), help="what to do")
+    stream.add_argument("name", nargs="?", metavar="NAME", help="which stream")
+    stream.add_argument(
+        "--from", dest="start", metavar="REV", help="create: where it starts (default: the view's stream, or HEAD)"
+    )
+    stream.add_argument("--create", action="store_true", help="switch: make the stream first, from where the view is")
+    stream.add_argument("--force", action="store_true", help="delete: also with work that nothing else has")
+    _in_repository(stream)
+    _json(stream)
+    collab = _command(
+        commands, "collab", "streams:collab", "open a room for several agents, or join one",
+        "ai-vcs collab start parser ~/views/ann --agent ann\nai-vcs collab join parser ~/views/bob --agent bob",
+    )  # fmt: skip
+    collab.add_argument("action", choices=("start", "join"), help="open the room, or mount one more view of it")
+    collab.add_argument("room", metavar="ROOM", help="the room's name: that of its stream")
+    _completed(
+        collab.add_argument("dir", nargs="?", metavar="DIR", help="where to mount a view (start: if at all)"), _FOLDERS
+    )
+    collab.add_argument("--from", dest="start", metavar="REV", help="start: where a new stream starts (default: HEAD)")
+    collab.add_argument("--agent", metavar="NAME", help="who writes in the view (default: from the configuration)")
+    collab.add_argument("--model", metavar="M", help="the model behind the agent")
+    _in_repository(collab)
+    _quiet(collab)
+    _json(collab)
+    forget = _command(commands, "forget", "streams:forget", "forget an unmounted view with all that only it has",
+                      "ai-vcs forget ann\nai-vcs forget ann --force -C ~/src/project")  # fmt: skip
+    forget.add_argument("view", metavar="VIEW", help="its name, as `ai-vcs views` tells it")
+    forget.add_argument("--force", action="store_true", help="give up files that only the view has")
+    _in_repository(forget)
+    _json(forget)
 
 
 def _add_work(commands: _Subparsers) -> None:
