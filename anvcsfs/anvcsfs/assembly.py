@@ -24,8 +24,8 @@ from anvcs.views import ViewSpec
 from anvcsfs.following import Follower, stream_of
 from anvcsfs.gitunits import GitUnits
 from anvcsfs.refreshing import Refresher
-from anvcsfs.renames import complete_move
 from anvcsfs.settling import Settler
+from anvcsfs.shadows import complete_move
 from anvcsfs.switching import Switcher
 from anvcsfs.table import Table
 from anvcsfs.view import Limits, View

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from anvcs.model.ids import Seq
+
 _REWRITE_AFTER = 10_000
 
 
@@ -24,6 +26,7 @@ class Pending:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._due: dict[bytes, float] = {}
+        self._born: dict[bytes, Seq] = {}
         self._records = 0
         self._below: dict[bytes, int] = {}
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +37,8 @@ class Pending:
         self._behind = False
         self.wake: Callable[[], None] = lambda: None
         """Called when something new is pending."""
+        self.seen: Callable[[], Seq | None] = lambda: None
+        """The last op of the room that this view has shown."""
         try:
             self._rewrite()
         except OSError:  # a full disk: the file is as good as it was, and rewritten before the next record
@@ -67,8 +72,15 @@ class Pending:
         if path not in self._due:
             self._append(b"+", path)
             self._count(path, 1)
+            seen = self.seen()
+            if seen is not None:
+                self._born[path] = seen
         self._due[path] = due
         self.wake()
+
+    def born(self, path: bytes) -> Seq | None:
+        """What its maker saw of the room when *path* was born; ``None`` when that was before this process."""
+        return self._born.get(path)
 
     def postpone(self, path: bytes, due: float) -> None:
         """*path* may be published from *due* on."""
@@ -78,6 +90,7 @@ class Pending:
     def remove(self, path: bytes) -> None:
         """*path* is published or gone.  Deletes from a full disk, too: the record may follow later."""
         if self._due.pop(path, None) is not None:
+            self._born.pop(path, None)
             self._count(path, -1)
             try:
                 self._append(b"-", path)

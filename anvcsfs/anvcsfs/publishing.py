@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anvcs.errors import AnvcsError
 from anvcs.model.ids import Seq, inode_number
-from anvcs.model.room import Entry
+from anvcs.model.room import Entry, Moved
 from anvcs.model.tree import EXECUTABLE, REGULAR
 from anvcs.rooms.errors import RoomBusy
 from anvcsfs.attributes import Attributes, join
@@ -91,22 +91,34 @@ class Publisher:
         node = self._inodes.child(parent, name) if isinstance(parent, Dir) else None
         file = node if isinstance(node, File) else None
         self._remember(path, path, found, file)
-        self._to_room(path, found)
+        at = self._to_room(path, found)
         self._leave_disk(path)
+        if at != path:
+            view.attributes.rename(path, at)
+            log.info("another view was faster with the name %r: the file of this one is %r", path, at)
         if file is not None:
             assert isinstance(parent, Dir)  # a node has one
+            if at != path:
+                self._files.placing.put(file, at)
+                parent, name = file.parent or parent, file.name
             self.become_shared(file, parent, name, found)
-        elif isinstance(parent, Dir) and parent.children is not None:
-            parent.children[name] = self._inodes.source_of(parent, name)
+        elif at != path:
+            self._files.placing.find(at)
+        if isinstance(parent, Dir) and file is None:
+            self._files.placing.look_again(parent, name)
 
-    def _to_room(self, path: bytes, found: os.stat_result) -> None:
+    def _to_room(self, path: bytes, found: os.stat_result) -> bytes:
+        """Make *path* a file of the room; where it is then: another may have made one of that name meanwhile."""
         view = self._view
         if st.S_ISLNK(found.st_mode):
-            view.room.create_link(path, os.readlink(view.real(path)), found.st_mtime_ns)
+            target, born = os.readlink(view.real(path)), view.pending.born(path)
+            moved = view.room.create_link(path, target, found.st_mtime_ns, seen=born, fresh=True)
         else:
-            self._write(path, path, found)
-        if view.room.entry(path) is None:  # equal to the base again: the room keeps no time
-            view.attributes.update(path, mtime_ns=found.st_mtime_ns)
+            moved = self._write(path, path, found, fresh=True)
+        at = path if moved.at is None else moved.at
+        if view.room.entry(at) is None:  # equal to the base again: the room keeps no time
+            view.attributes.update(at, mtime_ns=found.st_mtime_ns)
+        return at
 
     def _leave_disk(self, path: bytes) -> None:
         """Remove the file whose content the room now has; for the directory nothing changes by that."""
@@ -118,39 +130,61 @@ class Publisher:
         view.pending.remove(path)
         self.held.pop(path, None)
 
-    def save_as(self, node: File, source: bytes, dest: bytes, *, base: int | None) -> os.stat_result:
-        """The disk file *source* becomes the next version of *dest*; what ``stat`` said of it."""
+    def save_as(
+        self, node: File, source: bytes, dest: bytes, *, base: int | None
+    ) -> tuple[os.stat_result, bytes]:
+        """The disk file *source* becomes the next version of *dest*; what ``stat`` said of it, and where it is."""
         found = os.lstat(self._view.real(source))
         self._remember(source, dest, found, node)
-        self._save(source, dest, found, base)
-        if self._view.room.entry(dest) is None:  # equal to the base again: the room keeps no time
-            self._view.attributes.update(dest, mtime_ns=found.st_mtime_ns)
-        return found
+        moved = self._save(source, dest, found, base)
+        at = dest if moved.at is None else moved.at
+        if at != dest:
+            self._view.attributes.rename(dest, at)
+        if self._view.room.entry(at) is None:  # equal to the base again: the room keeps no time
+            self._view.attributes.update(at, mtime_ns=found.st_mtime_ns)
+        return found, at
 
-    def _save(self, source: bytes, dest: bytes, found: os.stat_result, base: int | None) -> None:
+    def _save(self, source: bytes, dest: bytes, found: os.stat_result, base: int | None) -> Moved:
         if st.S_ISLNK(found.st_mode):
+            seen = self._view.seen()
             if self._view.room.entry(dest) is not None or not self._view.room.hides(dest):
-                self._view.room.remove(dest)
-            self._view.room.create_link(dest, os.readlink(self._view.real(source)), found.st_mtime_ns)
-            return
-        self._write(source, dest, found, base)
+                self._view.room.remove(dest, seen=seen)
+            target = os.readlink(self._view.real(source))
+            return self._view.room.create_link(dest, target, found.st_mtime_ns, seen=seen, fresh=True)
+        moved = self._write(source, dest, found, base)
         self._view.journal.add(dest)
+        return moved
 
-    def _write(self, source: bytes, dest: bytes, found: os.stat_result, base: int | None = None) -> None:
+    def _write(
+        self, source: bytes, dest: bytes, found: os.stat_result, base: int | None = None, *, fresh: bool = False
+    ) -> Moved:
         view = self._view
+        born = view.pending.born(source) if fresh else None
+        seen_tree = view.seen() if born is None else born
         mode = EXECUTABLE if found.st_mode & 0o100 else REGULAR
         real = view.real(source)
         if found.st_size <= view.limits.text_bytes:
             with open(real, "rb") as file:
                 data = file.read()
             seen = None if base is None else Seq(base)
-            view.room.write(dest, data, base=seen, mode=mode, mtime_ns=found.st_mtime_ns)
-            return
+            return view.room.write(
+                dest, data, base=seen, seen=seen_tree, fresh=fresh, mode=mode, mtime_ns=found.st_mtime_ns
+            )
         key = (found.st_size, found.st_mtime_ns)
         done = self._hashed.pop(source, None)
         if done is None or done[:2] != key:
             raise Later(lambda: self._hash(source, key))
-        view.room.write_object(dest, done[2], done[3], mode=mode, mtime_ns=found.st_mtime_ns)
+        version = None if base is None else Seq(base)
+        return view.room.write_object(
+            dest,
+            done[2],
+            done[3],
+            base=version,
+            seen=seen_tree,
+            fresh=fresh,
+            mode=mode,
+            mtime_ns=found.st_mtime_ns,
+        )
 
     def _hash(self, source: bytes, key: tuple[int, int]) -> None:
         digest, size = self._view.room.put_file(Path(os.fsdecode(self._view.real(source))), move=False)

@@ -5,6 +5,7 @@ worked off in slices: trees of a new base first, then renames, then one director
 the other, each with all of its paths.  Only directories that are loaded cost anything.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from dataclasses import replace
 from math import inf
 
 from anvcs.git.index_format import Stat
-from anvcs.model.ids import Oid
+from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Entry, Moved
 from anvcs.model.tree import DIRECTORY
 from anvcsfs.attributes import Attributes, join, split
@@ -20,6 +21,7 @@ from anvcsfs.births import is_directory
 from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Node, Place
 from anvcsfs.renewing import Renewer
+from anvcsfs.shadows import carry_shadow, shows_directory
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import View
 
@@ -36,6 +38,8 @@ class Refresher:
         self._renamed: deque[tuple[bytes, bytes]] = deque()
         self._paths: dict[bytes, None] = {}
         self._left: dict[bytes, Entry] = {}
+        self._before: dict[bytes, Seq] = {}
+        """Paths that others changed, with the last op before that."""
         self._reloads: dict[Dir, dict[bytes, None]] = {}
         """Loaded directories to be read again, each with the paths for whose sake."""
         self._unloaded: dict[bytes, None] = {}
@@ -51,6 +55,8 @@ class Refresher:
         """Note what other processes did; `go_on` shows it."""
         for moved in told:
             self._paths.update(dict.fromkeys(moved.paths))
+            for path in moved.paths:
+                self._before.setdefault(path, Seq(moved.seq - 1))
             self._left.update({entry.path: entry for entry in moved.left if entry.path is not None})
             if moved.renamed is not None:
                 self._renamed.append(moved.renamed)
@@ -80,6 +86,7 @@ class Refresher:
             self._note_time(path)
         else:
             self._left.clear()
+            self._before.clear()
             return False
         return True
 
@@ -109,6 +116,8 @@ class Refresher:
     # Renames: the node moves along, with all that is open in it
 
     def _rename(self, old: bytes, new: bytes) -> None:
+        if self._view.is_on_disk(old):
+            self._carry_shadow(old, new)
         node = self._inodes.find_loaded(old)
         directory, name = split(new)
         if node is None or node.place is not Place.SHARED or node.parent is None or not self._went(node, old, new):
@@ -131,6 +140,12 @@ class Refresher:
         if isinstance(node, Dir):
             self._trees.append((node, self._inodes.subtree(parent, name)))
             self._again(node)
+
+    def _carry_shadow(self, old: bytes, new: bytes) -> None:
+        """What is local in a directory goes along when somebody else renames it."""
+        view = self._view
+        if os.path.isdir(view.real(old)) and not shows_directory(view, old) and shows_directory(view, new):
+            carry_shadow(view, old, new)
 
     def _went(self, node: Node, old: bytes, new: bytes) -> bool:
         """Whether what *node* stands for is at *new* now: a save by renaming leaves the target what it was."""
@@ -202,6 +217,7 @@ class Refresher:
         source = after.get(name)
         if source is None and isinstance(node, File) and node.work is not None and node.work.dirty:
             after[name] = node  # what is being written here is saved at its close, and makes the file again
+            node.taken = self._before_change(join(parent.path, name)) if node.taken is None else node.taken
         elif source is None or is_directory(source) != isinstance(node, Dir):
             self._vanish(parent, name, node)
         elif node.place is not Place.SHARED:
@@ -215,10 +231,13 @@ class Refresher:
 
     def _vanish(self, parent: Dir, name: bytes, node: Node) -> None:
         if isinstance(node, File):
-            self._files.keep_content(node)
+            self._files.lost_name(node, self._before_change(join(parent.path, name)))
         elif isinstance(node, Dir):
             node.removed = True
         self._view.notifier.entry(parent.ino, name)
+
+    def _before_change(self, path: bytes) -> Seq:
+        return self._before.get(path, self._view.room.told)
 
     # Times
 

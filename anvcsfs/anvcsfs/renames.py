@@ -11,8 +11,8 @@ import os
 import time
 
 from anvcs.errors import AnvcsError
-from anvcs.model.tree import DIRECTORY, SYMLINK
-from anvcsfs.attributes import join, split
+from anvcs.model.tree import SYMLINK
+from anvcsfs.attributes import join
 from anvcsfs.disk import DiskFiles, exchange_on_disk
 from anvcsfs.exchanging import Exchanges
 from anvcsfs.handles import Handles
@@ -20,6 +20,7 @@ from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Marker, Node, Place
 from anvcsfs.publishing import Publisher
 from anvcsfs.relinking import Relinking
+from anvcsfs.shadows import carry_shadow, move_shadow
 from anvcsfs.shared import SharedFiles
 from anvcsfs.shared_tree import SharedTree
 from anvcsfs.view import RULE_FILES, View
@@ -147,12 +148,14 @@ class Renames:
         """A temporary renamed over a shared file: that file's next version."""
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         with self._files.losing_name(target):  # asks before the save takes *dest* out of its group
-            found = self._publisher.save_as(node, source, dest, base=self._files.base_for(target, pid))
+            found, at = self._publisher.save_as(node, source, dest, base=self._files.base_for(target, pid))
         os.unlink(self._view.real(source))
         self._view.pending.remove(source)
         self._inodes.drop_name(new_dir, new, target)
         self._names.relink(old_dir, old, node, new_dir, new)
-        self._publisher.become_shared(node, new_dir, new, found)
+        if at != dest:
+            self._files.placing.put(node, at)
+        self._publisher.become_shared(node, node.parent or new_dir, node.name, found)
 
     def _move_in_room(
         self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
@@ -160,31 +163,47 @@ class Renames:
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._files.save(node, None)
+        at = dest
         if target is not None and target.on_disk:
-            self._rename_over_disk(source, dest)
+            at = self._rename_over_disk(source, dest)
             self._disk.gone(new_dir, new, target, dest)
         else:
             with self._files.losing_name(target):
-                view.room.rename(source, dest)
-            if target is not None:
+                at = view.room.rename(source, dest, seen=view.seen(target)).at or dest
+            if target is not None and at == dest:
                 self._inodes.drop_name(new_dir, new, target)
-        view.attributes.rename(source, dest)
+        view.attributes.rename(source, at)
+        if at != dest:
+            self._renamed_elsewhere(node, new_dir, new, target, at)
+            return
         self._names.relink(old_dir, old, node, new_dir, new)
         node.source = self._inodes.source_of(new_dir, new)
         self._names.keep_identity(node, dest)
 
-    def _rename_over_disk(self, source: bytes, dest: bytes) -> None:
+    def _renamed_elsewhere(self, node: Node, new_dir: Dir, new: bytes, target: File | None, at: bytes) -> None:
+        """Somebody else has, or still has, the name: *node* is *at* another, *target* stays."""
+        self._files.placing.put(node, at)
+        if target is not None and not target.on_disk:
+            self._files.placing.stays(new_dir, new, target)
+        else:
+            self._files.placing.look_again(new_dir, new)
+        if isinstance(node, Dir):
+            self._names.refresh(node)
+        self._names.keep_identity(node, at)
+
+    def _rename_over_disk(self, source: bytes, dest: bytes) -> bytes:
         """*dest* is on the real disk: should we die half way, it is hidden and never published over the room's."""
         view = self._view
         pending = dest in view.pending
         view.pending.remove(dest)
         try:
-            view.room.rename(source, dest)
+            at = view.room.rename(source, dest, seen=view.seen()).at
         except BaseException:
             if pending:
                 view.pending.add(dest, due=time.monotonic() + view.limits.publish_s)
             raise
         os.unlink(view.real(dest))
+        return dest if at is None else at
 
     def _make_private(
         self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
@@ -196,7 +215,7 @@ class Renames:
         real = self._view.ensure_real_parent(dest)
         (os.rename if target is None else exchange_on_disk)(part, real)
         try:
-            self._view.room.remove(source)
+            self._view.room.remove(source, seen=self._view.seen(node))
         except BaseException:
             (os.rename if target is None else exchange_on_disk)(real, part)
             os.unlink(part)
@@ -277,11 +296,15 @@ class Renames:
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._names.save_below(node)
+        at = dest
         if view.is_on_disk(source):
-            self._move_halves(source, dest)
+            at = self._move_halves(source, dest)
         else:
-            view.room.rename_tree(source, dest)
-        view.attributes.rename_tree(source, dest)
+            at = view.room.rename_tree(source, dest, seen=view.seen()).at or dest
+        view.attributes.rename_tree(source, at)
+        if at != dest:
+            self._renamed_elsewhere(node, new_dir, new, None, at)
+            return
         self._inodes.detach(new_dir, new)
         self._names.relink(old_dir, old, node, new_dir, new)
         self._names.refresh(node)
@@ -289,7 +312,8 @@ class Renames:
         view.journal.add(source + b"/")
         view.journal.add(dest + b"/")
 
-    def _move_halves(self, source: bytes, dest: bytes) -> None:
+    def _move_halves(self, source: bytes, dest: bytes) -> bytes:
+        """Move both halves of a directory; where they are then."""
         view = self._view
         moving = view.pending.inside(source)
         view.attributes.plan_move(source, dest)
@@ -297,7 +321,7 @@ class Renames:
             for path in moving:
                 view.pending.add(dest + path[len(source) :], due=time.monotonic() + view.limits.publish_s)
             move_shadow(view, source, dest)
-            view.room.rename_tree(source, dest)
+            at = view.room.rename_tree(source, dest, seen=view.seen()).at or dest
         except (AnvcsError, OSError):
             if view.is_on_disk(dest) and not view.is_on_disk(source):
                 move_shadow(view, dest, source)
@@ -307,7 +331,10 @@ class Renames:
             raise
         for path in moving:
             view.pending.remove(path)
+        if at != dest:  # somebody else has the name: the local half goes where the room's is
+            carry_shadow(view, dest, at)
         view.attributes.forget_moves()
+        return at
 
     def _share_dir(self, old_dir: Dir, old: bytes, node: Dir, new_dir: Dir, new: bytes) -> None:
         """A local directory gets a name that Git doesn't ignore: its files become pending."""
@@ -353,34 +380,6 @@ class Renames:
                     view.rule_changed(path, file.read())
             elif node.place is Place.SHARED:
                 view.rule_changed(path, self._files.content(node))
-
-
-def complete_move(view: View, source: bytes, dest: bytes) -> None:
-    """A directory's move was begun and we died: its local half belongs where the room's is."""
-    if not _room_shows(view, source):
-        move_shadow(view, source, dest)
-    elif view.is_on_disk(dest) and not view.is_on_disk(source):
-        move_shadow(view, dest, source)
-
-
-def _room_shows(view: View, path: bytes) -> bool:
-    """Whether the directory *path* is one of the room's."""
-    entry = view.room.entry(path)
-    if entry is not None:
-        return entry.mode == DIRECTORY
-    above, name = split(path)
-    overlay = view.room.overlay(above)
-    if overlay is not None and (name in overlay.dirs or name in overlay.hidden):
-        return name in overlay.dirs
-    base = view.base_tree()
-    found = None if base is None else view.git.find(base, path)
-    return found is not None and found.mode == DIRECTORY
-
-
-def move_shadow(view: View, source: bytes, dest: bytes) -> None:
-    """Move the local half of a directory, onto an empty shadow if there is one."""
-    if view.is_on_disk(source):
-        os.rename(view.real(source), view.ensure_real_parent(dest))
 
 
 def _is_regular(node: File) -> bool:

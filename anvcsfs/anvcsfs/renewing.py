@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 
 from anvcs.errors import AnvcsError
+from anvcs.model.ids import Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
 from anvcsfs.births import permissions
 from anvcsfs.inodes import Inodes
-from anvcsfs.nodes import Dir, File, Node
+from anvcsfs.nodes import Dir, File, Node, Pin
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import BIG_BYTES, View
 
@@ -56,6 +57,8 @@ class Renewer:
         self._set_time(node, source, path, same=same)
         if not same:
             self._new_content(node, old)
+            if node.unasked is None and isinstance(source, Entry):
+                node.unasked = Seq(source.content_seq - 1)
         self._view.notifier.attributes(node.ino)
         if not same and before == (node.mtime_ns, self._size(node)):
             node.pinned = None
@@ -69,7 +72,7 @@ class Renewer:
             node.work.close()  # nothing in it but what was read
             node.work = None
         if node.opens and node.pinned is None and node.work is None and 0 <= node.size <= BIG_BYTES:
-            node.pinned = old
+            node.pinned = Pin(old, time.monotonic())
         node.size = -1
         if node.opens:
             self._late.setdefault(node.ino, time.monotonic() + _LATE_S)
@@ -122,9 +125,13 @@ class Renewer:
         for ino in [ino for ino, due in self._late.items() if due <= now]:
             del self._late[ino]
             node = self._inodes.find(ino)
-            if isinstance(node, File) and node.opens:
-                node.pinned = None
-                self._view.notifier.content(ino)
+            if not isinstance(node, File) or not node.opens:
+                continue
+            if node.pinned is not None and node.pinned.since + _LATE_S > now:
+                self._late[ino] = node.pinned.since + _LATE_S  # a newer change, about which readers may still ask
+                continue
+            node.pinned = None
+            self._view.notifier.content(ino)
 
     # Comparing
 

@@ -18,11 +18,14 @@ from anvcsfs.callers import family
 from anvcsfs.handles import FileHandle
 from anvcsfs.inodes import Inodes
 from anvcsfs.later import Later
-from anvcsfs.nodes import Dir, File, HistorySource
+from anvcsfs.nodes import Dir, File, HistorySource, Pin
+from anvcsfs.placing import Placing
 from anvcsfs.view import BIG_BYTES, RULE_FILES, View
 from anvcsfs.working import Working
 
 _READERS = 32
+_GRACE_S = 0.006
+"""How long a ``read(2)`` may take to copy 128 KiB that the kernel has cached, being interrupted included."""
 
 
 def git_mode(node: File) -> int:
@@ -40,6 +43,7 @@ class SharedFiles:
         self._inodes = inodes
         self._hashed: dict[Path, tuple[int, bytes, int]] = {}
         self._copies: dict[Path, Working] = {}
+        self.placing = Placing(view, inodes)
 
     # Reading
 
@@ -118,7 +122,8 @@ class SharedFiles:
         if node.work is not None:
             return node.work.read(offset, length)
         if node.pinned is not None:
-            data = self._content_of(node, node.pinned)
+            data = self._content_of(node, node.pinned.source)
+            node.pinned.quiet_from = None  # one that began before is still under way
             return data[offset : offset + length]
         if self.size(node) > BIG_BYTES:
             found = self._read_big(handle, offset, length)
@@ -138,6 +143,26 @@ class SharedFiles:
             handle.fd_source = node.source
         return os.pread(handle.fd, length, offset)
 
+    def unpin(self, node: File) -> None:
+        """The kernel is about to be told of the newest content.
+
+        Raises:
+            Later: reads of the older one may still be under way.
+        """
+        pin = node.pinned
+        if pin is None:
+            return
+        if pin.quiet_from is None or time.monotonic() < pin.quiet_from + _GRACE_S:
+            raise Later(lambda: self._let_finish(node.ino, pin))
+        node.pinned = None
+
+    def _let_finish(self, ino: int, pin: Pin) -> None:
+        """Wait until reads that began before the kernel was told have copied what they found."""
+        self._view.notifier.wait_for(ino)
+        if pin.quiet_from is None:
+            pin.quiet_from = time.monotonic()
+        time.sleep(max(0.0, pin.quiet_from + _GRACE_S - time.monotonic()))
+
     # Writing
 
     def version(self, node: File) -> int:
@@ -146,6 +171,7 @@ class SharedFiles:
 
     def note_reader(self, node: File, pid: int) -> None:
         """*pid* opens the current content: a later save of its may be based on it."""
+        node.unasked = None
         if node.seen is None:
             node.seen = {}
         node.seen[pid] = self.version(node)
@@ -238,12 +264,15 @@ class SharedFiles:
         work = node.work
         if work is None or not work.dirty:
             return
-        if not node.unlinked:
+        if not node.unlinked or node.taken is not None:
             before = self.version(node)
-            base = None if work.base is None or work.base == before else Seq(work.base)
+            base = node.taken if work.base is None or work.base == before else Seq(work.base)
             whole = None if work.in_memory or work.size <= self._view.limits.text_bytes else self._digest(work)
             for path in self.names(node):
-                self._save_as(node, work, path, base, whole)
+                at = self._save_as(node, work, path, base, whole)
+                if at != path or node.unlinked:
+                    self.placing.put(node, at)
+                    self._view.attributes.rename(path, at)
             self._after_save(node, base)
             self._show_merged(node, base)
             if handle is not None:
@@ -259,16 +288,20 @@ class SharedFiles:
 
     def _save_as(
         self, node: File, work: Working, path: bytes, base: Seq | None, whole: tuple[bytes, int] | None
-    ) -> None:
+    ) -> bytes:
+        """Save under *path*; where the file is by now."""
         view = self._view
         mode = git_mode(node)
+        seen = view.seen() if node.taken is None else node.taken
         if whole is None:
-            view.room.write(path, work.content(), base=base, mode=mode, mtime_ns=node.mtime_ns)
+            moved = view.room.write(path, work.content(), base=base, seen=seen, mode=mode, mtime_ns=node.mtime_ns)
         else:
-            view.room.write_object(path, *whole, mode=mode, mtime_ns=node.mtime_ns)
+            moved = view.room.write_object(path, *whole, base=base, seen=seen, mode=mode, mtime_ns=node.mtime_ns)
+        path = path if moved.at is None else moved.at
         view.journal.add(path)
         if path.rpartition(b"/")[2] in RULE_FILES:
             view.rule_changed(path, work.content())
+        return path
 
     def _digest(self, work: Working) -> tuple[bytes, int]:
         """SHA-256 and size of a big working copy, stored under ``objects/`` first."""
@@ -370,6 +403,12 @@ class SharedFiles:
             if isinstance(source, Entry) and source.content in (Content.TEXT, Content.INLINE):
                 node.data = self.content(node)
 
+    def lost_name(self, node: File, before: Seq) -> None:
+        """Somebody else deleted *node*; op *before* still had it.  A later save by who has it open brings it back."""
+        self.keep_content(node)
+        if node.unlinked and node.taken is None:
+            node.taken = before
+
     def link_count(self, node: File) -> int:
         """How many names a shared file has."""
         return len(self.names(node)) if node.group is not None else 1
@@ -378,7 +417,7 @@ class SharedFiles:
         """Record the executable bit of *node* in the room."""
         view = self._view
         for path in self.names(node):
-            view.room.set_mode(path, git_mode(node))
+            view.room.set_mode(path, git_mode(node), seen=view.seen())
             view.journal.add(path)
         assert node.parent is not None
         node.source = self._inodes.source_of(node.parent, node.name)

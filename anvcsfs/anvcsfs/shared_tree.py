@@ -9,7 +9,7 @@ from anvcs.model.room import Content, Entry
 from anvcs.model.tree import DIRECTORY
 from anvcsfs.attributes import join
 from anvcsfs.inodes import Inodes
-from anvcsfs.nodes import Dir, File, Node
+from anvcsfs.nodes import Dir, File, Marker, Node
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import RULE_FILES, View
 
@@ -36,8 +36,8 @@ class SharedTree:
         if wanted != _USUAL_MODE:  # before anybody can see the directory
             self._view.attributes.update(path, mode=wanted, now=True)
             parent.overrides = True
-        self._view.room.mkdir(path, now)
-        node = self._appear(parent, name, path)
+        moved = self._view.room.mkdir(path, now, seen=self._view.seen())
+        node = self._appear(parent, name, path, moved.at)
         assert isinstance(node, Dir)  # the room has just made a directory
         node.mtime_ns = node.ctime_ns = node.atime_ns = now
         node.mode = st.S_IFDIR | wanted
@@ -46,14 +46,17 @@ class SharedTree:
     def symlink(self, parent: Dir, name: bytes, target: bytes) -> File:
         """A new shared symlink."""
         path = join(parent.path, name)
-        self._view.room.create_link(path, target, time.time_ns())
-        node = self._appear(parent, name, path)
+        moved = self._view.room.create_link(path, target, time.time_ns(), seen=self._view.seen(), fresh=True)
+        node = self._appear(parent, name, path, moved.at)
         assert isinstance(node, File)  # the room has just made a link
         return node
 
-    def _appear(self, parent: Dir, name: bytes, path: bytes) -> Node:
-        """The node of a name that the room has just got."""
-        self._inodes.children(parent)[name] = self._view.room.entry(path)
+    def _appear(self, parent: Dir, name: bytes, path: bytes, at: bytes | None) -> Node:
+        """The node of a name that the room has just got, or has got *at* another place."""
+        if at is not None and at != path:
+            return self._appear_elsewhere(parent, name, at)
+        entry = self._view.room.entry(path)
+        self._inodes.children(parent)[name] = Marker.SHARED_DIR if entry is None else entry
         node = self._inodes.child(parent, name)
         assert node is not None  # its source was put there one line ago
         if isinstance(node, Dir):
@@ -62,11 +65,23 @@ class SharedTree:
         self._view.journal.add(path)
         return node
 
+    def _appear_elsewhere(self, parent: Dir, name: bytes, at: bytes) -> Node:
+        """Somebody else has the name: the kernel gets the node, and is told that it is another's name."""
+        node = self._files.placing.find(at)
+        if node is None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        self._view.attributes.rename(join(parent.path, name), at)
+        self._files.placing.look_again(parent, name)
+        return node
+
     def unlink(self, parent: Dir, name: bytes, node: File) -> None:
-        """Remove one name of a shared file."""
+        """Remove one name of a shared file; who had not seen its latest edit removes nothing."""
         path = join(parent.path, name)
         with self._files.losing_name(node):
-            self._view.room.remove(path)
+            moved = self._view.room.remove(path, seen=self._view.seen(node))
+        if moved.kept:
+            self._files.placing.stays(parent, name, node)
+            return
         if parent.overrides:
             self._view.attributes.remove(path)
         self.touch_directory(parent)
@@ -82,7 +97,7 @@ class SharedTree:
         path = join(parent.path, name)
         entry = self._view.room.entry(path)
         if entry is not None and entry.mode == DIRECTORY:
-            self._view.room.rmdir(path)
+            self._view.room.rmdir(path, seen=self._view.seen())
         self.remove_shadow(path)
         if parent.overrides:
             self._view.attributes.remove(path)

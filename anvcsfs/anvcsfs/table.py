@@ -85,7 +85,7 @@ class Table(Names):
             assert isinstance(node, File)  # a node is one or the other
             if node.pinned is not None and not self._asks_alone(node, pid):
                 self.files.unpin(node)
-            node.pinned = None
+            node.pinned = node.unasked = None
             size, rdev = self.files.size(node), node.rdev
             nlink = 0 if node.unlinked else self.files.link_count(node)
         return Status(

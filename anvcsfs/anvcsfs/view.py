@@ -11,7 +11,7 @@ from pathlib import Path
 from anvcs.git.objects import ObjectStore
 from anvcs.git.refs import Refs
 from anvcs.git.skeleton import Skeleton
-from anvcs.model.ids import Oid
+from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Author, Entry
 from anvcs.model.tree import DIRECTORY, SYMLINK, TreeEntry
 from anvcs.presence import Presence
@@ -21,7 +21,7 @@ from anvcsfs.deep import DEEP_BYTES, DeepNames
 from anvcsfs.hearing import LogWatch
 from anvcsfs.journal import Journal
 from anvcsfs.later import Later
-from anvcsfs.nodes import Dir
+from anvcsfs.nodes import Dir, File
 from anvcsfs.notifier import Notifier
 from anvcsfs.pending import Pending
 
@@ -129,6 +129,7 @@ class View:
         self.attributes = AttributeStore(folder / "view.sqlite")
         self.cache = ContentCache()
         self.pending = Pending(folder / "pending")
+        self.pending.seen = self.seen
         self.journal = Journal()
         self.notifier = Notifier()
         self._entered = room.file
@@ -147,6 +148,16 @@ class View:
         self.pending.close()
         self.attributes.close()
         self.room.close()
+
+    def seen(self, *files: object) -> Seq | None:
+        """What who asks for a change of *files* (nodes) can have known of the room (`Room.told`).
+
+        An edit by somebody else about which nobody in this view has asked is not known.
+        """
+        if self.by_git:
+            return None  # a command of Git works on a copy, and is merged as a whole
+        unasked = [file.unasked for file in files if isinstance(file, File) and file.unasked is not None]
+        return min([self.room.told, *unasked])
 
     def entered(self, room: Room) -> None:
         """The view shows *room* now: be woken by those who write there, and wake them."""

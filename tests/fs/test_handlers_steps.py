@@ -18,7 +18,7 @@ import pytest
 from anvcs.rooms.errors import RoomBusy, RoomFull
 from anvcs.rooms.room import Room
 from anvcsfs import attributes, pending
-from anvcsfs.renames import complete_move
+from anvcsfs.shadows import complete_move
 from support.fake_kernel import FakeKernel
 from support.kernel import RENAME_EXCHANGE
 
