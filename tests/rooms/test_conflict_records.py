@@ -94,11 +94,11 @@ def raised(error: Exception) -> None:
     raise error
 
 
-def test_a_failed_change_leaves_no_conflict(here: Place) -> None:
+def test_a_failed_change_leaves_no_conflict(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with here.room() as room:
         full = sqlite3.OperationalError("disk full")
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(sqlite3.OperationalError):
-            patch.setattr(room._core.log, "commit", lambda: raised(full))
+        monkeypatch.setattr(room._core.log, "commit", lambda: raised(full))
+        with pytest.raises(sqlite3.OperationalError):
             note(room)
         assert (room.conflicts(), room.open_conflicts(), room.seq) == ([], 0, 0)
         with pytest.raises(ValueError, match="kind"), room._change(b"f", None) as draft:

@@ -10,10 +10,14 @@ from anvcs.model.conflict import Conflict, Side, conflict_id
 from anvcs.model.ids import FileId, Seq
 
 if TYPE_CHECKING:
+    from anvcs.rooms.draft import Draft
     from anvcs.rooms.oplog import Op, OpLog
 
 Key = tuple[int, int]
 """An op's number and the record's ordinal in it."""
+
+ABOUT_TEXT = ("lines", "parse", "base-unsure")
+"""Kinds about what is inside a file, which are over when its text is gone."""
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS conflicts (
@@ -88,8 +92,11 @@ def conflict_of(row: tuple[Any, ...]) -> Conflict | None:
 class OpenConflicts:
     """Which records are open, by file: asked at every save, so kept in memory."""
 
-    def __init__(self, rows: Sequence[tuple[int, int, bytes]]) -> None:
-        self._files: dict[Key, FileId] = {(seq, ordinal): FileId(file) for seq, ordinal, file in rows}
+    def __init__(self, rows: Sequence[tuple[int, int, bytes, bytes]]) -> None:
+        self._files: dict[Key, tuple[FileId, str]] = {
+            (seq, ordinal): (FileId(file), msgpack.unpackb(data, use_list=False)[0])
+            for seq, ordinal, file, data in rows
+        }
 
     def __len__(self) -> int:
         return len(self._files)
@@ -97,15 +104,11 @@ class OpenConflicts:
     def __contains__(self, key: Key) -> bool:
         return key in self._files
 
-    def of(self, file: FileId) -> list[Key]:
-        """Open records about *file*, oldest first."""
+    def of(self, file: FileId, *kinds: str) -> list[Key]:
+        """Open records of some *kinds* about *file*, oldest first."""
         if not self._files:
             return []
-        return [key for key, about in self._files.items() if about == file]
-
-    def file(self, key: Key) -> FileId:
-        """What the open record *key* is about."""
-        return self._files[key]
+        return [key for key, (about, kind) in self._files.items() if about == file and kind in kinds]
 
     def take(self, op: "Op") -> bool:
         """Take in what *op* says; whether that was anything."""
@@ -113,7 +116,7 @@ class OpenConflicts:
         if not (payload.conflicts or payload.resolved):
             return False
         for ordinal, part in enumerate(payload.conflicts):
-            self._files[op.seq, ordinal] = part.file
+            self._files[op.seq, ordinal] = part.file, part.kind
         for key in payload.resolved:
             self._files.pop((key[0], key[1]), None)
         return True
@@ -134,3 +137,12 @@ def folded(ops: Mapping[int, "Op"]) -> dict[Key, int]:
             if (seq, ordinal) in found:
                 found[seq, ordinal] = op.seq
     return found
+
+
+def end_with_file(draft: "Draft", open_ones: OpenConflicts) -> None:
+    """A deleted or restored file has no lines to disagree about."""
+    if draft.kind not in ("delete", "restore") or not len(open_ones):
+        return
+    for file in draft.gone():
+        for key in open_ones.of(file, *ABOUT_TEXT):
+            draft.resolved[key] = None

@@ -8,17 +8,33 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from anvcs.model.conflict import Side
 from anvcs.model.ids import FileId, Oid, Seq, base_file_id
 from anvcs.model.room import Author, Content, Entry, Moved
 from anvcs.model.tree import GITLINK, Leaf
 from anvcs.rooms.basetree import Base
-from anvcs.rooms.conflicts import OpenConflicts, read_open
+from anvcs.rooms.conflicts import OpenConflicts, end_with_file, read_open
 from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.draft import Draft, note_shown
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import Op, OpLog
 from anvcs.rooms.texts import Documents
 from anvcs.rooms.tree import TreeState
+
+Broken = Callable[[bytes, bytes], int | None]
+"""Of a path and its content: the first line that can't be parsed, 0 when all can; ``None``: nobody knows."""
+
+
+class Unchecked(NamedTuple):
+    """A merge whose result has not been parsed yet."""
+
+    file: FileId
+    path: bytes
+    seq: Seq
+    now: bytes
+    new: bytes
+    merged: bytes
+    sides: tuple[Side, Side]
 
 
 class Settings(NamedTuple):
@@ -27,6 +43,7 @@ class Settings(NamedTuple):
     author: Author
     text_limit: int
     hunks: Hunks
+    broken: Broken | None = None
 
 
 class Core:
@@ -43,6 +60,8 @@ class Core:
         self.seq = Seq(0)
         self.missed: list[Moved] = []
         """What other processes did and `Room.catch_up` has not told yet."""
+        self.unchecked: list[Unchecked] = []
+        """Merges that nobody has looked at yet; see `ParseChecks`."""
         self.appended: Callable[[], None] = lambda: None
         """Called after each op of this process that the log has taken."""
         self.reload()
@@ -258,6 +277,7 @@ class Change:
 
     def _record(self, draft: Draft) -> None:
         core, author = self._core, self._author
+        end_with_file(draft, core.conflicts)
         op = Op(
             draft.seq,
             time.time_ns(),
@@ -289,6 +309,7 @@ class Change:
             self._core.state.forget_overlays()
         for file in draft.edited:
             self._core.docs.forget(file)
+        self._core.unchecked = [one for one in self._core.unchecked if one.seq != draft.seq]
         self._core.log.rollback()
 
 

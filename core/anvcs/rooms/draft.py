@@ -93,6 +93,10 @@ class Draft:
         said = tuple((side.agent, side.model, shortened(side.text)) for side in sides)
         self.conflicts.append(ConflictPart(kind, file, path, *lines, said, note))
 
+    def gone(self) -> list[FileId]:
+        """Files that this record deletes or takes out of the room."""
+        return [*self._drops, *(file for file, entry in self._puts.items() if entry.path is None)]
+
     def undo(self) -> None:
         """Give the tree back as it was; documents are the caller's."""
         for file, entry in reversed(self._before.items()):

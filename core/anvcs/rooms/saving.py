@@ -8,14 +8,11 @@ from anvcs.model.ids import FileId, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, GITLINK, REGULAR, SYMLINK, Leaf
 from anvcs.rooms.core import Core, is_dir, to_crlf
-from anvcs.rooms.diffing import Difference, diff
-from anvcs.rooms.documents import Document, DocumentFailed, merge_texts, seed
 from anvcs.rooms.draft import Draft
 from anvcs.rooms.errors import PathInUse
-from anvcs.rooms.records import DocumentPart
-from anvcs.rooms.texts import Version
+from anvcs.rooms.textsave import Seen, TextSave
 from anvcs.rooms.tree import ancestors
-from anvcs.rooms.versions import Past, Text, as_text, content_at, split_line_ends
+from anvcs.rooms.versions import Text, as_text
 
 FILE_MODES = (REGULAR, EXECUTABLE)
 
@@ -128,8 +125,13 @@ class Saver:
         *,
         base: Seq | None,
         attributes: Attributes,
+        had: bytes | None = None,
+        doubts: tuple[Seq, ...] = (),
     ) -> None:
-        """Record that the writer, who saw version *base*, wants *path* to contain *data*."""
+        """Record that the writer, who saw version *base*, wants *path* to contain *data*.
+
+        *had* and *doubts* are as in `Seen`.
+        """
         text = as_text(data, self._core.settings.text_limit)
         if text is None:
             digest = self._core.objects.put_bytes(data)
@@ -137,10 +139,10 @@ class Saver:
             return
         target = self.target(path)
         draft.file = target.entry.id
-        if not target.is_new and self._is_shown(target.entry, data, base):
+        if not target.is_new and had is None and self._is_shown(target.entry, data, base):
             self._only_attributes(draft, target, path, attributes)
             return
-        edited = _TextSave(self._core, draft, target, path).run(text, base)
+        edited = self._text_save(draft, target, path).run(text, Seen(base, had, doubts))
         if not target.is_new and self._nothing_changed(draft, target.entry, edited):
             self._only_attributes(draft, target, path, attributes)
             return
@@ -192,14 +194,18 @@ class Saver:
     def merge(self, draft: Draft, entry: Entry, seen: bytes, theirs: bytes) -> Entry | None:
         """*entry*, a text, with what turned *seen* into *theirs*; ``None`` if those aren't texts."""
         limit = self._core.settings.text_limit
-        new = as_text(theirs, limit)
-        if entry.path is None or new is None or as_text(seen, limit) is None:
+        new, past = as_text(theirs, limit), as_text(seen, limit)
+        if entry.path is None or new is None or past is None:
             return None
         target = Target(entry, is_new=False, was=entry)
-        edited = _TextSave(self._core, draft, target, entry.path).merge(new, Past(seen, None))
+        edited = self._text_save(draft, target, entry.path).merge(new, past, Seq(0))
         return self._with_text(entry, edited, draft.seq)
 
     # --- inside
+
+    def _text_save(self, draft: Draft, target: Target, path: bytes) -> TextSave:
+        live = target.was is not None and target.was.path is not None
+        return TextSave(self._core, draft, target.entry, path, live=live)
 
     def _with_text(self, entry: Entry, edited: Text, seq: Seq) -> Entry:
         shown = to_crlf(edited.text) if edited.crlf else edited.text
@@ -250,152 +256,3 @@ class Saver:
             mode = was.mode if was.mode in FILE_MODES else REGULAR
         mtime_ns = time.time_ns() if attributes.mtime_ns is None else attributes.mtime_ns
         return replace(was, path=path, mode=mode, mtime_ns=mtime_ns, seq=draft.seq)
-
-
-class _TextSave:
-    """One save of a text: finds what the writer saw, and edits the document."""
-
-    def __init__(self, core: Core, draft: Draft, target: Target, path: bytes) -> None:
-        self._core = core
-        self._draft = draft
-        self._target = target
-        self._path = path
-
-    def run(self, new: Text, base: Seq | None) -> Text:
-        """Edit the document so that it gets what the writer meant; its text after it."""
-        return self.merge(new, self._past(base))
-
-    def merge(self, new: Text, past: Past | None) -> Text:
-        """Edit the document as who saw *past* (``None``: what is shown) and wants *new*."""
-        file = self._target.entry.id
-        self._draft.edited.add(file)
-        try:
-            return self._edit(new, past)
-        except DocumentFailed:
-            # Nothing of the document can be trusted: it starts again from the new text.
-            self._core.docs.forget(file)
-            return self._start_again(new)
-
-    def _edit(self, new: Text, past: Past | None) -> Text:
-        live, now, part = self._current()
-        if past is None:
-            return self._write(live, part, now, new)
-        seen = split_line_ends(past.data)
-        old = past.version
-        if old is None or old.epoch != live.epoch:
-            return self._write(live, part, now, self._merged(seen, now, new))
-        fork = old.document
-        ours = self._measure(seen.text, new.text)
-        theirs = set(diff(seen.text, now.text, self._core.settings.hunks).splices)
-        splices = [splice for splice in ours.splices if splice not in theirs]
-        updates = Document.edit(fork, seen.text, splices) if splices else ()
-        live.document.apply(updates)
-        live.text = None
-        crlf = _line_ends(seen.crlf, now.crlf, new.crlf)
-        self._record(live, part._replace(client=fork.client, updates=updates))
-        return Text(live.read(), crlf)
-
-    def _write(self, live: Version, part: DocumentPart, now: Text, new: Text) -> Text:
-        """Turn the live document from *now* into *new*."""
-        found = self._measure(now.text, new.text)
-        updates = live.document.edit(now.text, found.splices) if found.splices else ()
-        live.text = new.text
-        self._record(live, part._replace(client=live.document.client, updates=updates))
-        return Text(new.text, now.crlf if new.crlf is None else new.crlf)
-
-    def _merged(self, seen: Text, now: Text, new: Text) -> Text:
-        """What both *now* and *new* made of *seen*, when no document knows *seen*."""
-        crlf = _line_ends(seen.crlf, now.crlf, new.crlf)
-        text = self._core.base.tree.merge(seen.text, now.text, new.text)
-        if text is None:
-            hunks = self._core.settings.hunks
-            ours = diff(seen.text, new.text, hunks).splices
-            theirs = diff(seen.text, now.text, hunks).splices
-            text = merge_texts(seen.text, ours, theirs, now.text)
-        return Text(text, crlf)
-
-    def _current(self) -> tuple[Version, Text, DocumentPart]:
-        """The live document, brought to what is shown now, and the part of the record so far."""
-        core, entry = self._core, self._target.entry
-        live = core.docs.head(entry.id, core.seq)
-        shown = self._shown()
-        if live is None:
-            start = () if shown is None or not shown.text else (seed(shown.text),)
-            live = Version(Document(), 0, core.seq)
-            live.document.apply(start)
-            live.text = shown.text if shown else b""
-            part = DocumentPart(entry.id, 0, True, start, 0, ())
-            return live, shown or Text(b"", None), part
-        part = DocumentPart(entry.id, live.epoch, False, (), 0, ())
-        if shown is None:
-            return live, Text(live.read(), None), part
-        if entry.content is not Content.TEXT and shown.text != live.read():
-            found = diff(live.read(), shown.text, core.settings.hunks)
-            part = part._replace(prelude=live.document.edit(live.read(), found.splices))
-            live.text = shown.text
-        return live, shown, part
-
-    def _shown(self) -> Text | None:
-        """What the file shows, when that is a text."""
-        core, entry = self._core, self._target.entry
-        if entry.content is Content.TEXT:
-            version = core.docs.head(entry.id, core.seq)
-            return Text(version.read() if version else b"", bool(entry.ref))
-        if entry.content in (Content.NONE, Content.INLINE) or entry.mode == SYMLINK:
-            return None
-        if entry.size > core.settings.text_limit:
-            return None
-        return as_text(core.read(entry), core.settings.text_limit)
-
-    def _past(self, base: Seq | None) -> Past | None:
-        """What the writer saw, unless that is what is shown now."""
-        core, entry = self._core, self._target.entry
-        if base is None or base >= core.seq:
-            return None
-        if self._target.was is not None and self._target.was.path is not None:
-            if entry.content_seq <= base:
-                return None
-        elif not self._changed_outside(base):
-            return None
-        past = content_at(core, entry.id, base, entry.base_path)
-        if past.version is None and as_text(past.data, core.settings.text_limit) is None:
-            return None  # it was opaque: there is nothing to compare with
-        return past
-
-    def _changed_outside(self, base: Seq) -> bool:
-        """Whether a file that is no live entry may have looked different at *base*."""
-        log, seq = self._core.log, self._core.seq
-        touched = any(flags for _, flags in log.touches(self._target.entry.id, base))
-        return touched or log.base_moved(base, seq)
-
-    def _record(self, live: Version, part: DocumentPart) -> None:
-        core, file = self._core, part.id
-        live.seq = self._draft.seq
-        live.updates += len(part.updates) + len(part.prelude)
-        core.docs.keep(file, live)
-        self._draft.docs.append(part)
-
-    def _start_again(self, new: Text) -> Text:
-        core, file = self._core, self._target.entry.id
-        last = core.log.touch_before(file, core.seq)
-        epoch = 0
-        if last is not None:
-            parts = [part for op in core.log.edits(file, Seq(0), core.seq) for part in op.payload.docs]
-            epoch = 1 + max((part.epoch for part in parts if part.id == file), default=-1)
-        start = (seed(new.text),) if new.text else ()
-        live = Version(Document(), epoch, core.seq)
-        live.document.apply(start)
-        live.text = new.text
-        self._record(live, DocumentPart(file, epoch, True, start, 0, ()))
-        return new
-
-    def _measure(self, old: bytes, new: bytes) -> Difference:
-        found = diff(old, new, self._core.settings.hunks)
-        self._draft.added += found.added
-        self._draft.removed += found.removed
-        return found
-
-
-def _line_ends(seen: bool | None, now: bool | None, new: bool | None) -> bool:
-    """The line ends after a merge: what one side changed wins."""
-    return bool(now if new is None or new == seen else new)
