@@ -156,7 +156,10 @@ class Skeleton:
         """The view's HEAD where it has one: filters may ask which branch this is."""
         for head in (self._git_dir.parent / "git" / "HEAD", self._common_dir / "HEAD"):
             with contextlib.suppress(FileNotFoundError):
-                (self._git_dir / "HEAD").write_bytes(head.read_bytes())
+                # By rename: a helper that starts now would find no repository behind half a file.
+                fresh = self._git_dir / "HEAD.new"
+                fresh.write_bytes(head.read_bytes())
+                fresh.rename(self._git_dir / "HEAD")
                 return
 
     def _load(self) -> None:
