@@ -132,7 +132,7 @@ def test_make(shared_twins, work):
 
 
 def test_grep(shared_twins):
-    options = ("-rn", "--exclude-dir=.anvcs", "--exclude-dir=.git", "def main", ".")
+    options = ("-rn", "--exclude-dir=.git", "def main", ".")
     found = shared_twins.same(lambda top: sorted(run("grep", *options, cwd=top).must().output.splitlines()))
     assert len(found) > 20
 
@@ -146,7 +146,7 @@ def test_ripgrep(shared_twins):
 
 
 def test_find_and_du(shared_twins):
-    query = "find . -path ./.anvcs -prune -o -path ./.git -prune -o -type f -size +40k -print | sort"
+    query = "find . -path ./.git -prune -o -type f -size +40k -print | sort"
     assert shared_twins.same(lambda top: shell(query, top).must().output)
     shared_twins.same(lambda top: shell("find project -newer project/does-not-exist | wc -l", top).output)
     shared_twins.same(lambda top: shell("du -s --apparent-size -b project/notes.txt", top).must().output)

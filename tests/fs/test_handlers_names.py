@@ -7,7 +7,8 @@ import stat
 import pytest
 
 from anvcs.model.ids import inode_number
-from anvcsfs.nodes import Place
+from anvcs.model.tree import TreeEntry
+from anvcsfs.nodes import Dir, Place
 from support.fake_kernel import ROOT, FakeKernel, Process
 
 
@@ -60,6 +61,14 @@ def test_control_names_are_ours(kernel: FakeKernel, name: bytes):
         kernel.rename(b"main.py", name)
 
 
+def test_control_names_are_found_and_not_listed(kernel: FakeKernel):
+    assert b".anvcs" not in kernel.names()
+    assert b"status" in kernel.names(b".anvcs")
+    assert b"main.py" in kernel.names(b".anvcs/refs/heads/main")
+    # One directory below the top is listed: `find` and others believe the link count.
+    assert kernel.at(b"").nlink == 2 + sum(isinstance(kernel.find(name), Dir) for name in kernel.names()[2:])
+
+
 def test_a_read_only_view_refuses_changes(make_kernel):
     kernel = make_kernel(read_only=True)
     for attempt in (
@@ -90,6 +99,22 @@ def test_all_nodes_are_dropped_after_a_walk_and_a_forget(kernel: FakeKernel):
     assert len(kernel.table.inodes) > start + 8
     kernel.forget_all()
     assert len(kernel.table.inodes) == start
+
+
+def test_content_goes_with_most_nodes(kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("anvcsfs.inodes._MANY", 100)
+    kernel.mkdir(b"build")
+    for number in range(200):
+        kernel.write(b"build/%d" % number, b"")
+    kernel.read(b"main.py")
+    main = kernel.at(b"main.py").source
+    assert isinstance(main, TreeEntry)
+    kernel.table.slim()
+    assert kernel.table.view.cache.get(main.oid) is not None
+    kernel.forget_all()
+    kernel.table.slim()
+    assert kernel.table.view.cache.get(main.oid) is None
+    assert kernel.read(b"main.py") == b"one\ntwo\nthree\n"
 
 
 def test_all_nodes_are_dropped_after_work_of_all_kinds(kernel: FakeKernel):

@@ -32,7 +32,7 @@ def fresh(place: Place) -> None:
 
 def _read_everything(place: Place) -> None:
     for folder, names, files in os.walk(place.path):
-        names[:] = [name for name in names if name not in (".git", ".anvcs")]
+        names[:] = [name for name in names if name != ".git"]
         for name in files:
             path = os.path.join(folder, name)
             if not os.path.islink(path):
@@ -41,11 +41,11 @@ def _read_everything(place: Place) -> None:
                         pass
 
 
-_FIND = "find . -name .anvcs -prune -o -name .git -prune -o -print"
+_FIND = "find . -name .git -prune -o -print"
 _PLAIN = "git -c core.fsmonitor=false status --porcelain"
-# Control files and history are no part of the tree that the native side has.
-_GREP = f"grep -r --exclude-dir=.anvcs --exclude-dir=.git {_NEVER} ."
-_TAR = "tar cf - --exclude=./.anvcs --exclude=./.git . | cat"
+# A file in the one tree, a file in the other, and each says something else.
+_GREP = f"grep -r --exclude-dir=.git {_NEVER} ."
+_TAR = "tar cf - --exclude=./.git . | cat"
 
 ROWS = (
     Row(key="find", title="warm find", goal=8, work=shell(_FIND)),

@@ -89,6 +89,7 @@ def sample_repository(path: Path, files: int) -> Path:
     git("commit", "-q", "-m", "sample: installed files", cwd=work)
     git("clone", "-q", "--bare", work, path, cwd=path.parent)
     shutil.rmtree(work)
+    git("repack", "-adq", cwd=path)  # as a clone over a network is
     return path
 
 
