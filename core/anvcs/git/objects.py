@@ -119,7 +119,7 @@ class ObjectStore:
         self._objects = self.common_dir / "objects"
         self._git = Git(self.common_dir)
         self._loose = LooseWriter(self._objects)
-        _limit_mappings()
+        _set_options()
         self._odb = pygit2.Odb(str(self._objects))
         self._trees: OrderedDict[Oid, tuple[TreeEntry, ...]] = OrderedDict()
         self._tree_entries = 0
@@ -301,6 +301,8 @@ class ObjectStore:
             kind, data = self._again(oid, lambda odb: odb.read(oid.hex()))
         if kind != wanted:
             raise WrongType(oid, _TYPE_NAMES[wanted], _TYPE_NAMES[kind])
+        if object_id(_TYPE_NAMES[kind], data) != oid:
+            raise DamagedObject(oid, "its bytes do not hash to its id")
         return bytes(data)
 
     def _again(self, oid: Oid, read: Callable[[Any], T]) -> T:
@@ -322,7 +324,17 @@ class ObjectStore:
             return False
 
 
+def object_id(kind: str, data: bytes) -> bytes:
+    """The id that Git gives an object of these bytes."""
+    digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)), usedforsecurity=False)
+    digest.update(data)
+    return digest.digest()
+
+
 @cache
-def _limit_mappings() -> None:
+def _set_options() -> None:
     pygit2.settings.mwindow_size = _WINDOW
     pygit2.settings.mwindow_mapped_limit = _MAPPED_LIMIT
+    # `_read` does it with OpenSSL, several times as fast.
+    pygit2.settings.enable_strict_hash_verification(False)
+    pygit2.settings.enable_caching(False)  # what is worth keeping, `ObjectStore` and the view keep
