@@ -278,7 +278,12 @@ class ObjectStore:
 
     def write_tree(self, base: Oid | None, changes: Mapping[bytes, Leaf | None]) -> Oid:
         """The tree that is *base* with *changes* (full paths); see :func:`anvcs.git.trees.rewrite_tree`."""
-        return rewrite_tree(self.tree, lambda data: self._loose.write("tree", data), base, changes)
+        return rewrite_tree(self.tree, self._write_tree, base, changes)
+
+    def _write_tree(self, data: bytes) -> Oid:
+        oid = self._loose.write("tree", data)
+        self._keep_tree(oid, parse_tree(oid, data))  # who commits compares the new trees next
+        return oid
 
     def write_commit(self, data: bytes) -> Oid:
         """Store a raw commit object (see :mod:`anvcs.git.commits` for the way to make one)."""
