@@ -24,6 +24,7 @@ ERRNO: dict[str, int] = {
     # rooms
     "RoomError": errno.EIO,
     "RoomBusy": errno.EAGAIN,
+    "EpochOver": errno.EAGAIN,
     "RoomFull": errno.ENOSPC,
     "RoomReadOnly": errno.EROFS,
     "RoomDamaged": errno.EIO,

@@ -7,9 +7,10 @@ import pytest
 
 from anvcs.model.ids import Seq
 from anvcs.model.moment import Moment
-from anvcs.model.tree import DIRECTORY, EXECUTABLE
+from anvcs.model.tree import EXECUTABLE
 from anvcs.rooms.room import Room
 from anvcs.rooms.snapshots import Snapshot
+from support.past import shown_at
 from support.rooms import Place, shown
 
 BASE = {b"a.py": b"one\ntwo\n", b"dir/b.py": b"b\n", b"dir/sub/c.py": b"c\n", b"opaque": b"\xff\xfe"}
@@ -33,35 +34,6 @@ def at(room: Room, seq: int) -> Snapshot:
     return room.snapshot(past)
 
 
-def shown_at(room: Room, seq: int) -> dict[bytes, bytes]:
-    """Every file of a snapshot, found by walking its overlays as a mount does."""
-    found: dict[bytes, bytes] = {}
-    _walk(room, at(room, seq), b"", found)
-    return found
-
-
-def _walk(room: Room, snapshot: Snapshot, directory: bytes, found: dict[bytes, bytes]) -> None:
-    tree = room._core.base.tree
-    start = directory + b"/" if directory else b""
-    leaves = tree.commits[snapshot.base] if snapshot.base else {}
-    names = {path[len(start) :].split(b"/")[0]: None for path in leaves if path.startswith(start)}
-    overlay = snapshot.overlay(directory)
-    entries = {}
-    if overlay is not None:
-        names = {name: None for name in names if name not in overlay.hidden}
-        names |= dict.fromkeys([*overlay.dirs, *overlay.entries])
-        entries = overlay.entries
-    for name in names:
-        path = start + name
-        entry = entries.get(name)
-        if entry is not None and entry.mode != DIRECTORY:
-            found[path] = room.read(entry)
-        elif entry is None and path in leaves:
-            found[path] = tree.show(leaves[path].oid, path)
-        else:
-            _walk(room, snapshot, path, found)
-
-
 def test_every_moment_shows_what_was_shown(here: Place, room: Room) -> None:
     then = {0: shown(room)}
     steps = [
@@ -82,7 +54,7 @@ def test_every_moment_shows_what_was_shown(here: Place, room: Room) -> None:
         then[room.seq] = shown(room)
     assert len(then) > len(steps) - 1
     for seq, files in then.items():
-        assert shown_at(room, seq) == files, seq
+        assert shown_at(room, at(room, seq)) == files, seq
     assert at(room, 9).entry(b"a.py") is not None
 
 

@@ -53,6 +53,8 @@ class Document:
         self.client = fresh_client() if client is None else client
         self._doc: Any = Doc(client_id=self.client)
         self._text: Any = self._doc.get(_ROOT, type=Text)
+        self._steps: list[tuple[int, int, bytes]] | None = None
+        self._watching: Any = None
 
     def apply(self, updates: Sequence[bytes]) -> None:
         """Take in updates of other lines of writing."""
@@ -61,13 +63,13 @@ class Document:
 
     def apply_told(self, updates: Sequence[bytes]) -> list[tuple[int, int, bytes]]:
         """As `apply`; what it did to the text, step by step: offset, bytes removed, text inserted."""
-        steps: list[tuple[int, int, bytes]] = []
-        subscription = self._text.observe(lambda event: steps.extend(_steps(event.delta)))
-        try:
-            self.apply(updates)
-        finally:
-            self._text.unobserve(subscription)
-        return steps
+        if self._steps is None:  # once: pycrdt takes longer to subscribe than to apply
+            steps = self._steps = []
+            self._watching = self._text.observe(lambda event: steps.extend(_steps(event.delta)))
+        self.apply(updates)
+        done = self._steps[:]
+        self._steps.clear()
+        return done
 
     def text(self) -> bytes:
         """The whole text."""

@@ -15,11 +15,13 @@ from anvcs.model.conflict import Conflict
 from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Entry
 from anvcs.rooms.conflicts import PUT, RESOLVE, Key, conflict_of, rows_of
-from anvcs.rooms.errors import RoomDamaged
+from anvcs.rooms.errors import EpochOver, RoomDamaged
 from anvcs.rooms.logfile import LogFile
 from anvcs.rooms.records import (
     BYTES_CHANGED,
     DROPPED,
+    EPOCH_SHIFT,
+    FRESH,
     MalformedRecord,
     Payload,
     decode,
@@ -70,6 +72,9 @@ class OpLog(LogFile):
 
     def append(self, op: Op) -> None:
         """Write *op* and what follows from it into the state tables."""
+        for part in op.payload.docs:
+            if not part.fresh and (known := self.epoch_of(part.id)) is not None and known != part.epoch:
+                raise EpochOver(self.file, part.id, part.epoch, known)
         data = encode(op.payload, op.seq)
         check = row_check(*op[:7], data)
         self._run(_PUT_OP, (*op[:7], data, check))
@@ -82,7 +87,8 @@ class OpLog(LogFile):
         for entry in payload.puts:
             flags[entry.id] = BYTES_CHANGED if entry.content_seq == seq else 0
         for part in payload.docs:
-            flags[part.id] = BYTES_CHANGED
+            fresh = FRESH if part.fresh else 0
+            flags[part.id] = BYTES_CHANGED | fresh | part.epoch << EPOCH_SHIFT
         for drop in payload.drops:
             flags[drop.id] = flags.get(drop.id, 0) | DROPPED
         self._many(_PUT_ENTRY, [_entry_row(entry) for entry in payload.puts])
@@ -102,6 +108,11 @@ class OpLog(LogFile):
         """Keep a document's state, so that it needn't be replayed from its seed."""
         values = (file, *snapshot)
         self._run("INSERT OR REPLACE INTO docs VALUES (?, ?, ?, ?, ?)", (*values, values_check(values)))
+
+    def thin_snapshots(self, file: FileId, kept: int) -> None:
+        """Keep only the newest states of *file*'s document."""
+        sql = "DELETE FROM docs WHERE file = ?1 AND seq NOT IN (SELECT seq FROM docs WHERE file = ?1 ORDER BY seq DESC LIMIT ?2)"
+        self._run(sql, (file, kept))
 
     # --- reading
 
@@ -187,6 +198,17 @@ class OpLog(LogFile):
         sql = "SELECT seq FROM history WHERE file = ? AND seq > ? AND flags & 1 ORDER BY seq LIMIT 1"
         rows = self._rows(sql, (file, seq))
         return rows[0][0] if rows else None
+
+    def epoch_start(self, file: FileId, until: Seq) -> Seq:
+        """Just before the op that started the document that *file* had after op *until*."""
+        sql = "SELECT max(seq) FROM history WHERE file = ? AND seq <= ? AND flags & ?"
+        return Seq((self._rows(sql, (file, until, FRESH))[0][0] or 1) - 1)
+
+    def epoch_of(self, file: FileId) -> int | None:
+        """The epoch of *file*'s document; ``None``: it has none, or the log is of a time that didn't tell."""
+        sql = "SELECT flags FROM history WHERE file = ? AND flags >= ? ORDER BY seq DESC LIMIT 1"
+        rows = self._rows(sql, (file, FRESH))
+        return rows[0][0] >> EPOCH_SHIFT if rows else None
 
     def edits(self, file: FileId, after: Seq, until: Seq) -> Iterator[Op]:
         """Ops in (*after*, *until*] that changed the bytes of *file*, oldest first."""

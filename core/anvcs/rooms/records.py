@@ -25,6 +25,10 @@ BYTES_CHANGED = 1
 """Flag of a history row: the op changed what the file contains."""
 DROPPED = 2
 """Flag of a history row: the op took the file out of the room."""
+FRESH = 4
+"""Flag of a history row: the file's document starts there, in an epoch of its own."""
+EPOCH_SHIFT = 8
+"""The epoch of the document that the op wrote to is in the bits of the flags from here on."""
 
 
 class MalformedRecord(AnvcsError):

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from anvcs.model.ids import FileId, Seq
-from anvcs.rooms.documents import Document
+from anvcs.rooms.documents import Document, seed
 from anvcs.rooms.oplog import Op, OpLog, Snapshot
 from anvcs.rooms.records import DocumentPart
 
@@ -17,6 +17,11 @@ _UPDATES_BEFORE_SNAPSHOT = 64
 _UPDATES_BEFORE_START = 24
 _STARTS = 64
 _OVERHEAD = 4096
+_SNAPSHOTS = 4
+"""Kept of a document; from older ops it is replayed from where its epoch begins."""
+_GROWTH = 2
+_SLACK = 16 << 10
+"""A document whose state is larger than `_GROWTH` times its text and this starts again."""
 
 
 @dataclass(slots=True)
@@ -116,12 +121,32 @@ class Documents:
                 version.text = None
         return version
 
+    def renewed(self, file: FileId, live: Version, text: bytes) -> Version | None:
+        """A new epoch of a much-edited document that shows *text*, when that is worth it.
+
+        Inside a transaction of the log.  Else it may write a snapshot, so that nobody
+        ever has to replay many updates.
+        """
+        if live.updates < _UPDATES_BEFORE_SNAPSHOT:
+            return None
+        state = live.document.state()
+        if len(state) <= _GROWTH * len(text) + _SLACK:
+            self._put_snapshot(file, live, state)
+            return None
+        fresh = Version(Document(), live.epoch + 1, live.seq, text=text)
+        fresh.document.apply((seed(text),) if text else ())
+        return fresh
+
+    def _put_snapshot(self, file: FileId, live: Version, state: bytes) -> None:
+        self._log.put_snapshot(file, Snapshot(live.seq, live.epoch, state))
+        self._log.thin_snapshots(file, _SNAPSHOTS)
+        live.updates = 0
+
     def write_snapshots(self) -> None:
         """Write the state of documents with many updates, inside a transaction of the log."""
         for file, live in self._live.items():
             if live.updates >= _UPDATES_BEFORE_SNAPSHOT:
-                self._log.put_snapshot(file, Snapshot(live.seq, live.epoch, live.document.state()))
-                live.updates = 0
+                self._put_snapshot(file, live, live.document.state())
 
     def shrink(self, budget: int | None = None, kept: FileId | None = None) -> None:
         """Keep only *budget* bytes of documents (``None``: the usual), and *kept* anyway."""
@@ -144,7 +169,7 @@ class Documents:
         if start is not None:
             version = Version(Document(), start.epoch, start.seq)
             version.document.apply([start.state])
-        for op in self._log.edits(file, start.seq if start else Seq(0), until):
+        for op in self._log.edits(file, start.seq if start else self._log.epoch_start(file, until), until):
             for part in op.payload.docs:
                 if part.id == file:
                     version = version or Version(Document(), part.epoch, op.seq)

@@ -20,7 +20,7 @@ from anvcs.rooms.versions import as_text, content_at, split_line_ends
 NOBODY = Seq(0)
 """Inserted by no op of the weave: it was there before."""
 
-_BLOCK = 256
+_BLOCK = 64
 
 
 class Piece:
@@ -224,7 +224,7 @@ class Weaver:
     def _edit(self, op: Op, part: DocumentPart) -> None:
         if part.fresh:
             self._document = Document()
-        self._document.apply(part.prelude)
+        self._document.apply_told(part.prelude)
         if part.fresh or part.prelude:
             # A document that starts and gets no edit is the op's own text.
             by = op.seq if part.fresh and not part.updates else NOBODY
