@@ -153,7 +153,7 @@ class _Builder:
             agent=spec.agent,
             model=spec.model,
         )
-        refresher = Refresher(view, table.inodes, table.files)
+        refresher = Refresher(view, table.inodes, table.files, table.handles)
         units = GitUnits(view, self._admin, lambda file: self._open(file, None, limits.text_bytes))
         switcher = Switcher(
             view, lambda name, base, _: self.open_room(name, base, limits.text_bytes), self._store.room_file

@@ -1,7 +1,7 @@
 """Which processes belong together: threads, parents, sessions."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _DEPTH = 12
 
@@ -57,3 +57,16 @@ def _link(path: str) -> bytes:
         return os.readlink(os.fsencode(path))
     except OSError:
         return b""
+
+
+def is_mapped(ino: int, threads: Iterable[int]) -> bool:
+    """Whether one of *threads* has mapped the file with inode number *ino*, or may have."""
+    number = str(ino).encode()
+    for thread in set(threads):
+        try:
+            with open(f"/proc/{thread}/maps", "rb") as file:
+                if any(len(fields := line.split(None, 5)) > 4 and fields[4] == number for line in file):
+                    return True
+        except OSError:  # gone, and somebody has inherited what it opened; or not ours to see
+            return True
+    return False

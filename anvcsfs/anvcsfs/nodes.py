@@ -14,6 +14,7 @@ from anvcs.model.tree import TreeEntry
 
 if TYPE_CHECKING:
     from anvcsfs.past import PastTree
+    from anvcsfs.pins import Pin
     from anvcsfs.working import Working
 
 
@@ -127,24 +128,6 @@ class Dir(Node):
         """Where the children come from in a room of the past."""
         self.overrides = False
         """Whether the attribute store has rows for names here."""
-
-
-class Pin:
-    """An older content of an open file, shown until the kernel has been told of the newer one.
-
-    The kernel drops its pages when it gets the new attributes.  A ``read(2)`` that began
-    before its old attributes were invalidated may still be copying pages then, so the
-    new attributes are kept back for a moment: for whoever began later waits for them.
-    """
-
-    __slots__ = ("quiet_from", "since", "source")
-
-    def __init__(self, source: object, since: float) -> None:
-        self.source = source
-        self.since = since
-        """When the newer content came (`time.monotonic`)."""
-        self.quiet_from: float | None = None
-        """Since when no read of the old content can have begun (`time.monotonic`)."""
 
 
 class File(Node):

@@ -18,6 +18,7 @@ from anvcs.model.room import Entry, Moved
 from anvcs.model.tree import DIRECTORY
 from anvcsfs.attributes import Attributes, join, split
 from anvcsfs.births import is_directory
+from anvcsfs.handles import Handles
 from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Node, Place
 from anvcsfs.renewing import Renewer
@@ -29,11 +30,11 @@ from anvcsfs.view import View
 class Refresher:
     """Brings nodes in line with the room."""
 
-    def __init__(self, view: View, inodes: Inodes, files: SharedFiles) -> None:
+    def __init__(self, view: View, inodes: Inodes, files: SharedFiles, handles: Handles) -> None:
         self._view = view
         self._inodes = inodes
         self._files = files
-        self.renewer = Renewer(view, inodes, files)
+        self.renewer = Renewer(view, inodes, files, handles)
         self._trees: deque[tuple[Dir, Oid | None]] = deque()
         self._renamed: deque[tuple[bytes, bytes]] = deque()
         self._paths: dict[bytes, None] = {}

@@ -1,10 +1,9 @@
 """A file in memory gets another source: what that means for its bytes, its times and the kernel.
 
-The kernel drops a file's cached pages by itself, in the reader's own context and before
-a ``read(2)`` begins, when it is told of another modification time or size.  So it is
-only told that its *attributes* are old.  Until it has asked for the new ones, reads are
-answered from the old content (``File.pinned``): no read is served half from old pages
-and half from new bytes.  Maps never ask; a while later their pages are dropped, too.
+The kernel drops a file's cached pages by itself when it is told of another modification
+time or size.  So it is only told that its *attributes* are old, and until it has asked
+for the new ones, reads are answered from the old content (`anvcsfs.pins`).  Maps never
+ask: a while later their pages are dropped, too.
 """
 
 import time
@@ -15,8 +14,10 @@ from anvcs.model.ids import Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
 from anvcsfs.births import permissions
+from anvcsfs.handles import Handles
 from anvcsfs.inodes import Inodes
-from anvcsfs.nodes import Dir, File, Node, Pin
+from anvcsfs.nodes import Dir, File, Node
+from anvcsfs.pins import Pin
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import BIG_BYTES, View
 
@@ -28,13 +29,14 @@ _FORMAT = 0o170000
 class Renewer:
     """Gives nodes their new sources."""
 
-    def __init__(self, view: View, inodes: Inodes, files: SharedFiles) -> None:
+    def __init__(self, view: View, inodes: Inodes, files: SharedFiles, handles: Handles) -> None:
+        self._handles = handles
         self._view = view
         self._inodes = inodes
         self._files = files
         self._late: dict[int, float] = {}
         self.wake: Callable[[], None] = lambda: None
-        """Called when there is something for `drop_late`."""
+        """Called when there is something for `due_late`."""
 
     def fits(self, node: File, source: object) -> bool:
         """Whether *source* is of the type that the kernel knows *node* by."""
@@ -71,8 +73,9 @@ class Renewer:
         if node.work is not None and not node.work.dirty and not node.unlinked:
             node.work.close()  # nothing in it but what was read
             node.work = None
-        if node.opens and node.pinned is None and node.work is None and 0 <= node.size <= BIG_BYTES:
-            node.pinned = Pin(old, time.monotonic())
+        pinned = node.pinned is not None and node.pinned.source is not None
+        if node.opens and not pinned and node.work is None and 0 <= node.size <= BIG_BYTES:
+            node.pinned = Pin(old)
         node.size = -1
         if node.opens:
             self._late.setdefault(node.ino, time.monotonic() + _LATE_S)
@@ -116,20 +119,31 @@ class Renewer:
     # Which pages are old
 
     def next_late(self) -> float | None:
-        """When `drop_late` has something to do (`time.monotonic`)."""
+        """When `due_late` has something to do (`time.monotonic`)."""
         return min(self._late.values(), default=None)
 
-    def drop_late(self) -> None:
-        """Drop the pages of files that changed a while ago and are still open: they may be mapped."""
+    def due_late(self) -> list[tuple[int, list[int]]]:
+        """Open files that changed a while ago: inode number, and the threads that have opened it.
+
+        Those whose readers may still ask come later.
+        """
         now = time.monotonic()
+        found = []
         for ino in [ino for ino, due in self._late.items() if due <= now]:
             del self._late[ino]
             node = self._inodes.find(ino)
             if not isinstance(node, File) or not node.opens:
                 continue
             if node.pinned is not None and node.pinned.since + _LATE_S > now:
-                self._late[ino] = node.pinned.since + _LATE_S  # a newer change, about which readers may still ask
-                continue
+                self._late[ino] = node.pinned.since + _LATE_S
+            else:
+                found.append((ino, [handle.pid for handle in self._handles.of(node)]))
+        return found
+
+    def drop_mapped(self, ino: int) -> None:
+        """Drop the pages of a file that somebody has mapped."""
+        node = self._inodes.find(ino)
+        if isinstance(node, File):
             node.pinned = None
             self._view.notifier.content(ino)
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import pyfuse3
 import trio
@@ -14,6 +15,7 @@ import trio
 from anvcs.views import ViewSpec, source_name
 from anvcsfs.adapter import Adapter
 from anvcsfs.assembly import Assembly, assemble
+from anvcsfs.callers import is_mapped
 from anvcsfs.kernel import KernelNotifier, fuse_options
 from anvcsfs.serving import Exits, Gate, install
 
@@ -71,7 +73,7 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
         nursery.start_soon(_on_signal)
         nursery.start_soon(_hear, parts, adapter)
         nursery.start_soon(_watch_log, parts, adapter)
-        nursery.start_soon(_drop_late, parts)
+        nursery.start_soon(_drop_late, parts, adapter)
         nursery.start_soon(_publish, parts, adapter)
         nursery.start_soon(_watch_refs, parts, adapter)
         nursery.start_soon(_watch_git, parts, adapter)
@@ -125,8 +127,8 @@ async def _watch_log(parts: Assembly, adapter: Adapter) -> None:
             await _take_in(parts, adapter)
 
 
-async def _drop_late(parts: Assembly) -> None:
-    """Drop pages of changed files that are still open, once their readers had time to ask."""
+async def _drop_late(parts: Assembly, adapter: Adapter) -> None:
+    """Drop the pages of changed files that are mapped; readers had time to ask by then."""
     renewer = parts.table.follower.refresher.renewer
     while True:
         wake = trio.Event()
@@ -134,7 +136,9 @@ async def _drop_late(parts: Assembly) -> None:
         due = renewer.next_late()
         with trio.move_on_after(float("inf") if due is None else max(0.0, due - time.monotonic())):
             await wake.wait()
-        renewer.drop_late()
+        for ino, threads in renewer.due_late():
+            if await adapter.in_thread(partial(is_mapped, ino, threads)):
+                renewer.drop_mapped(ino)
 
 
 async def _publish(parts: Assembly, adapter: Adapter) -> None:

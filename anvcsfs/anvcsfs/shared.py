@@ -18,14 +18,12 @@ from anvcsfs.callers import family
 from anvcsfs.handles import FileHandle
 from anvcsfs.inodes import Inodes
 from anvcsfs.later import Later
-from anvcsfs.nodes import Dir, File, HistorySource, Pin
+from anvcsfs.nodes import Dir, File, HistorySource
 from anvcsfs.placing import Placing
 from anvcsfs.view import BIG_BYTES, RULE_FILES, View
 from anvcsfs.working import Working
 
 _READERS = 32
-_GRACE_S = 0.006
-"""How long a ``read(2)`` may take to copy 128 KiB that the kernel has cached, being interrupted included."""
 
 
 def git_mode(node: File) -> int:
@@ -121,9 +119,9 @@ class SharedFiles:
         node = handle.node
         if node.work is not None:
             return node.work.read(offset, length)
-        if node.pinned is not None:
+        if node.pinned is not None and node.pinned.source is not None:
             data = self._content_of(node, node.pinned.source)
-            node.pinned.quiet_from = None  # one that began before is still under way
+            node.pinned.was_read()
             return data[offset : offset + length]
         if self.size(node) > BIG_BYTES:
             found = self._read_big(handle, offset, length)
@@ -142,26 +140,6 @@ class SharedFiles:
             handle.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             handle.fd_source = node.source
         return os.pread(handle.fd, length, offset)
-
-    def unpin(self, node: File) -> None:
-        """The kernel is about to be told of the newest content.
-
-        Raises:
-            Later: reads of the older one may still be under way.
-        """
-        pin = node.pinned
-        if pin is None:
-            return
-        if pin.quiet_from is None or time.monotonic() < pin.quiet_from + _GRACE_S:
-            raise Later(lambda: self._let_finish(node.ino, pin))
-        node.pinned = None
-
-    def _let_finish(self, ino: int, pin: Pin) -> None:
-        """Wait until reads that began before the kernel was told have copied what they found."""
-        self._view.notifier.wait_for(ino)
-        if pin.quiet_from is None:
-            pin.quiet_from = time.monotonic()
-        time.sleep(max(0.0, pin.quiet_from + _GRACE_S - time.monotonic()))
 
     # Writing
 

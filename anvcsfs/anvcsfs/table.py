@@ -17,6 +17,7 @@ from anvcsfs.handles import Caller, DirHandle, FileHandle
 from anvcsfs.later import Later
 from anvcsfs.names import Names, fail
 from anvcsfs.nodes import Dir, File, Node, Place
+from anvcsfs.pins import Pin
 from anvcsfs.status import FOREVER_S, AttributeChange, Status
 from anvcsfs.view import View
 
@@ -67,9 +68,18 @@ class Table(Names):
         """The node, whose attributes are wanted."""
         return self.inodes.get(ino)
 
-    def _asks_alone(self, node: File, pid: int) -> bool:
-        """Whether nobody but the thread *pid*, which is asking and not reading, has *node* open."""
-        return all(handle.pid == pid for handle in self.handles.of(node))
+    def _tell(self, node: File, pin: Pin, pid: int) -> float:
+        """The thread *pid* learns of a change; for how long the kernel may keep the answer.
+
+        Raises:
+            Later: others are reading.
+        """
+        # A thread that asks isn't reading meanwhile.
+        alone = all(handle.pid == pid for handle in self.handles.of(node))
+        if not pin.tell(node.ino, self.view.notifier, pid, alone=alone):
+            return 0.0
+        node.pinned = None
+        return FOREVER_S
 
     def status(self, node: Node, handle: FileHandle | None = None, pid: int = 0) -> Status:
         """``stat(2)``, asked for by the thread *pid* (0: somebody)."""
@@ -77,15 +87,16 @@ class Table(Names):
             return self._disk_status(node, handle)
         if isinstance(node, ControlFile):
             return self.control.status(node)
+        lifetime = FOREVER_S
         if isinstance(node, Dir):
             if node.children is None and node.place is not Place.CONTROL:
                 self.inodes.children(node)
             size, nlink, rdev = _BLOCK, 0 if node.removed else node.nlink, 0
         else:
             assert isinstance(node, File)  # a node is one or the other
-            if node.pinned is not None and not self._asks_alone(node, pid):
-                self.files.unpin(node)
-            node.pinned = node.unasked = None
+            if node.pinned is not None:
+                lifetime = self._tell(node, node.pinned, pid)
+            node.unasked = None
             size, rdev = self.files.size(node), node.rdev
             nlink = 0 if node.unlinked else self.files.link_count(node)
         return Status(
@@ -99,7 +110,7 @@ class Table(Names):
             node.atime_ns,
             node.mtime_ns,
             node.ctime_ns,
-            FOREVER_S,
+            lifetime,
         )
 
     def _disk_status(self, node: Node, handle: FileHandle | None) -> Status:
@@ -177,6 +188,8 @@ class Table(Names):
 
     def _open_shared(self, node: File, flags: int, pid: int) -> FileHandle:
         files = self.files
+        if node.pinned is not None:
+            node.pinned.wait_settled(pid)
         handle = FileHandle(node, flags, pid)
         if flags & os.O_TRUNC:
             files.truncate(node, 0, handle, pid)
