@@ -1,7 +1,8 @@
 """One agent of the storm: a process that reads, thinks, edits and saves as ordinary tools do.
 
 ``python -m anvcs_tools.bench.agent DIRECTORY NAME SEED ROUNDS FILE...`` says ``ready``, starts
-when a line comes on standard input, and ends with one JSON document on standard output.
+when a line comes on standard input, says ``saved`` after each save, and ends with one JSON
+document on standard output; also when the file system has gone away under it.
 """
 
 # ruff: noqa: PTH105, PTH123 - the plain system calls that tools make
@@ -20,6 +21,7 @@ from anvcs_tools.bench.marks import Marks
 
 PAUSES_MS: Final = (3, 100)
 _ATTEMPTS = 20
+_GONE = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO)
 
 
 @dataclass(slots=True)
@@ -119,7 +121,8 @@ class Agent:
     def told(self) -> dict[str, Any]:
         """What the checker needs: the marks that must be there in the end, and the figures."""
         lines = {file: {k.decode(): v.decode() for k, v in marks.lines.items()} for file, marks in self.marks.items()}
-        figures = {"refused": self.refused, "missing": self.missing, "seconds": self.seconds}
+        uncertain = {file: sorted(map(bytes.decode, marks.uncertain)) for file, marks in self.marks.items()}
+        figures = {"refused": self.refused, "missing": self.missing, "seconds": self.seconds, "uncertain": uncertain}
         return {"name": self.name, "marks": lines, "saves": len(self.seconds), **figures}
 
 
@@ -148,9 +151,16 @@ def main() -> int:
     print("ready", flush=True)
     sys.stdin.readline()
     started = time.perf_counter()
-    for _ in range(int(rounds)):
-        agent.round()
-    print(json.dumps(agent.told() | {"wall": time.perf_counter() - started}), flush=True)
+    gone = ""
+    try:
+        for _ in range(int(rounds)):
+            agent.round()
+            print("saved", flush=True)
+    except OSError as failure:
+        if failure.errno not in _GONE:
+            raise
+        gone = str(failure)
+    print(json.dumps(agent.told() | {"wall": time.perf_counter() - started, "gone": gone}), flush=True)
     return 0
 
 

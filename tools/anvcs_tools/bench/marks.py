@@ -48,8 +48,13 @@ class Marks:
 
     def acknowledge(self) -> None:
         """The last edit was saved."""
-        self.lines = self._next
+        self.lines = dict(self._next)
         self.saves += 1
+
+    @property
+    def uncertain(self) -> set[bytes]:
+        """Names of the marks that the last edit was about, if it was not acknowledged."""
+        return {name for name in {*self.lines, *self._next} if self.lines.get(name) != self._next.get(name)}
 
     def _owns(self, line: bytes) -> bool:
         """Whether *line* is one of ours as we last saved it: from an older one we would edit what is gone."""

@@ -13,17 +13,18 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from anvcs_tools.bench.crowd import run_agents
 from anvcs_tools.bench.machine import describe_machine
 from anvcs_tools.bench.marks import lost_edits
 from anvcs_tools.bench.picture import draw
 from anvcs_tools.bench.samples import git
-from anvcs_tools.bench.views import MountedView, ai_vcs, environment
+from anvcs_tools.bench.views import MountedView, ai_vcs
 
 FILES: Final = (
     "argparse.py", "ast.py", "calendar.py", "cmd.py", "configparser.py", "csv.py", "dataclasses.py", "difflib.py",
@@ -33,7 +34,6 @@ FILES: Final = (
 """Modules of the standard library that every agent edits."""
 
 PLACES: Final = ("views", "directory", "worktrees")
-_PATIENCE_S = 900
 _SETTLE_S = 20.0
 
 
@@ -89,55 +89,6 @@ def storm(place: str, work: Path, agents: int, rounds: int, seed: int = 1) -> Ou
     )
 
 
-# --- the agents
-
-
-def run_agents(tops: Sequence[Path], rounds: int, seed: int) -> list[dict[str, Any]]:
-    """Let one agent work in each of *tops*, all starting at once; what each told at its end."""
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(_agent(top, f"agent{number}", seed * 1000 + number, rounds))
-            for number, top in enumerate(tops)
-        ]
-        for process in processes:
-            if _line(process) != "ready":
-                raise RuntimeError("an agent could not start")
-        for process in processes:
-            assert process.stdin is not None  # a pipe, see _agent
-            process.stdin.write("go\n")
-            process.stdin.close()
-        return [_told(process) for process in processes]
-
-
-@contextmanager
-def _agent(top: Path, name: str, seed: int, rounds: int) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "anvcs_tools.bench.agent", str(top), name, str(seed), str(rounds), *FILES]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", env=environment()
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(_PATIENCE_S)
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None  # a pipe, see _agent
-    return process.stdout.readline().strip()
-
-
-def _told(process: subprocess.Popen[str]) -> dict[str, Any]:
-    line = _line(process)
-    if process.wait(_PATIENCE_S) or not line:
-        raise RuntimeError("an agent ended with an error, see above")
-    told: dict[str, Any] = json.loads(line)
-    return told
-
-
 # --- the three places
 
 
@@ -150,7 +101,7 @@ def _in_views(repository: Path, work: Path, agents: int, rounds: int, seed: int)
             )
             for number in range(agents)
         ]
-        told = run_agents([view.path for view in views], rounds, seed)
+        told = run_agents([view.path for view in views], FILES, rounds, seed)
         ended = time.perf_counter()
         late = stack.enter_context(MountedView(repository, work / "late", ("--stream", "main", "--agent", "late")))
         files = _contents(late.path)
@@ -182,7 +133,7 @@ def _until_all_show(tops: Sequence[Path], files: Mapping[str, bytes]) -> bool:
 def _in_directory(repository: Path, work: Path, agents: int, rounds: int, seed: int) -> Outcome:
     shared = work / "shared"
     git("worktree", "add", "-q", "--detach", shared, "main", cwd=repository)
-    told = run_agents([shared] * agents, rounds, seed)
+    told = run_agents([shared] * agents, FILES, rounds, seed)
     return _outcome("directory", agents, rounds, told, _contents(shared))
 
 
@@ -190,7 +141,7 @@ def _in_worktrees(repository: Path, work: Path, agents: int, rounds: int, seed: 
     trees = [work / f"tree{number}" for number in range(agents)]
     for number, tree in enumerate(trees):
         git("worktree", "add", "-q", "-b", f"agent{number}", tree, "main", cwd=repository)
-    told = run_agents(trees, rounds, seed)
+    told = run_agents(trees, FILES, rounds, seed)
     for number, tree in enumerate(trees):
         git("commit", "-q", "-a", "-m", f"agent {number}", cwd=tree)
     merged = work / "merged"
