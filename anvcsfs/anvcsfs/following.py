@@ -23,6 +23,7 @@ from anvcs.model.ids import Oid
 from anvcs.model.request import CommitRequest
 from anvcsfs.gitunits import GitUnits, Unit
 from anvcsfs.later import Later
+from anvcsfs.movers import Movers
 from anvcsfs.publishing import Publisher
 from anvcsfs.refreshing import Refresher
 from anvcsfs.settling import Settler
@@ -30,6 +31,9 @@ from anvcsfs.switching import Switcher
 from anvcsfs.view import View
 
 log = logging.getLogger(__name__)
+_PAUSE_S = 0.005
+_PATIENCE_S = 2.0
+"""How long another view may take to bring the room to where it moved the branch."""
 _SLICE_S = 0.003
 """How long taking in other processes' ops may hold requests up at a time."""
 
@@ -107,6 +111,9 @@ class Follower:
         self._stat_job = stat_job
         self.index = IndexJobs()
         self.committing = False
+        self._movers = Movers(view.folder, admin_dir)
+        self.waiting_since: float | None = None
+        """When it was seen that another view moved the branch and has not brought the room along yet."""
         self.switching = False
         """Whether HEAD was moved by us, who then bring the index along."""
         self.save_open_files: Callable[[], None] = lambda: None
@@ -142,7 +149,11 @@ class Follower:
         if (stream, detached) != (view.stream, view.detached):
             self._switch(stream, target, detached=detached)
         elif target is not None and target != view.room.base:
+            if self._another_brings_it(target):
+                return
             self._follow_to(target)
+        self.waiting_since = None
+        self._movers.note(view.room.base)
 
     def _settle(self, unit: Unit) -> bool:
         """Bring what a command of Git wrote into the room if the command has ended; whether it has."""
@@ -207,8 +218,16 @@ class Follower:
 
     def _moved_here(self, target: Oid) -> bool:
         """Whether Git in this view brought the branch to *target*."""
-        move = admin.last_head_move(self._admin)
-        return move is not None and move.new == target
+        return self._movers.here(target)
+
+    def _another_brings_it(self, target: Oid) -> bool:
+        """Whether Git moved the branch in another view, whose process knows what that means for the files."""
+        now = time.monotonic()
+        if self._starting or self.waiting_since is None:
+            if self._starting or self._moved_here(target) or not self._movers.elsewhere(self._view.stream, target):
+                return False
+            self.waiting_since = now
+        return now - self.waiting_since < _PATIENCE_S
 
     def _move(self, target: Oid, *, keep: bool) -> None:
         view = self._view
@@ -261,7 +280,10 @@ class Follower:
     def committed(self, result: CommitResult) -> None:
         """A commit of ours is on the stream: what it took is no longer a change."""
         self._move(result.commit, keep=True)
-        self._update_index(result.base, result.commit, result.paths, keep_staged=False)
+        room = self._view.room
+        # What was saved since, or was left out of a commit of one agent's own work, Git has to look at.
+        clean = [path for path in result.paths if room.entry(path) is None and not room.hides(path)]
+        self._update_index(result.base, result.commit, clean, keep_staged=False)
 
     def _switch(self, stream: str, target: Oid | None, *, detached: bool) -> None:
         """HEAD names something else: another room."""
@@ -322,6 +344,8 @@ class Follower:
             Later: the index is being written.
         """
         self.follow()
+        if self.waiting_since is not None:
+            raise Later(lambda: time.sleep(_PAUSE_S))
         if self.index.waiting:
             raise Later(self.index.run)
 

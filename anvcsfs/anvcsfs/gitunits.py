@@ -93,7 +93,7 @@ class GitUnits:
     def __init__(self, view: View, admin_dir: Path, open_copy: Callable[[Path], Room]) -> None:
         self._view = view
         self._admin = admin_dir
-        self._open_copy = open_copy
+        self.open_copy = self._open_copy = open_copy
         self._file = view.folder / "aside.sqlite"
         self._record = view.folder / "aside.json"
         self._copied = False

@@ -156,7 +156,9 @@ async def _publish(parts: Assembly, adapter: Adapter) -> None:
 async def _watch_refs(parts: Assembly, adapter: Adapter) -> None:
     """Follow what plain Git does to refs and HEAD."""
     while True:
-        await parts.watch.wait()
+        patience = float("inf") if parts.table.follower.waiting_since is None else _AGAIN_S
+        with trio.move_on_after(patience):
+            await parts.watch.wait()
         await adapter.attempt(parts.table.follower.follow)
         parts.watch.watch_branch(parts.view.stream)
 

@@ -5,6 +5,7 @@ a commit stands on a room that only it has, ``~VIEW``; when it returns to a bran
 changed there and not committed comes along as one op.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from anvcs.git.objects import ObjectStore
 from anvcs.model.ids import Oid
 from anvcs.model.tree import DIRECTORY, SYMLINK, Leaf
 from anvcs.model.unit import Step
+from anvcs.presence import folder_of
 from anvcs.rooms.forking import remove_room
 from anvcs.rooms.room import Room
 from anvcsfs.carrying import carry
@@ -72,6 +74,8 @@ class Switcher:
     def forget_own(self) -> None:
         """Delete the room of a detached HEAD."""
         remove_room(self._own_file)
+        with contextlib.suppress(OSError):  # not there, or not empty: a socket of a dead process harms nobody
+            folder_of(self._own_file).rmdir()
 
 
 def _differing(git: ObjectStore, old: Room, new: Room) -> set[bytes]:

@@ -8,7 +8,7 @@ objects without a ref are harmless, and a room whose stream has moved follows it
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anvcs.errors import AnvcsError
@@ -89,6 +89,10 @@ class Plan:
     agent: str
     model: str
     started_s: float
+
+    def with_contributors(self, contributors: tuple[Contributor, ...]) -> "Plan":
+        """The same commit, by others."""
+        return replace(self, contributors=contributors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ from anvcs.model.request import CommitRequest, parse_commit_request
 from anvcs.model.room import Author
 from anvcs.note_queue import NoteQueue
 from anvcs.repository import OpenRoom, Repository
+from anvcs.scoping import MINE, plan_own
 
-_ATTEMPTS = 5
+_ATTEMPTS = 25
 
 
 def commit_room(repository: Repository, stream: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,7 +27,12 @@ def commit_room(repository: Repository, stream: str, request: Mapping[str, Any])
         committer = _committer(repository, opened, author)
         committer.complete_notes()
         for _ in range(_ATTEMPTS):
-            plan = committer.prepare(opened.room, wanted, stream=stream)
+            if wanted.scope == MINE:
+                plan = plan_own(
+                    committer, opened.room.file, wanted, author, open_copy=repository.opener(opened), stream=stream
+                )
+            else:
+                plan = committer.prepare(opened.room, wanted, stream=stream)
             try:
                 result = committer.execute(plan)
             except StreamMoved:

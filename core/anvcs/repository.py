@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -332,6 +332,21 @@ class Repository:
             if head is not None and room.base != head:
                 room.move_base(head, keep=False)  # somebody committed while nobody was looking
             yield opened
+
+    def opener(self, opened: "OpenRoom") -> "Callable[[Path], Room]":
+        """Opens another room file that stands on the same repository as *opened*, with its rules."""
+        from anvcs.base_tree import GitBaseTree
+        from anvcs.rooms.room import Room
+
+        def open_file(file: Path) -> Room:
+            return Room.open(
+                file,
+                tree=GitBaseTree(self.objects, opened.skeleton),
+                objects=self.store.objects,
+                author=opened.room.author,
+            )
+
+        return open_file
 
     def _load_rules(self, opened: "OpenRoom") -> None:
         """Tell the skeleton the rule files that decide about the changed paths: those above them."""

@@ -166,8 +166,15 @@ def test_switch(twins: Twins):
 
 
 def test_switch_with_uncommitted_work(twins: Twins):
+    """Git carries it along; in a view it stays in the room of the stream where it was made."""
     twins.same(lambda top: edit(top, "twice", "2 x", "project/util.h"))
     twins.same(lambda top: git("switch", "-q", "-c", "carried", cwd=top))
+    if not PRETEND:
+        git("switch", "-q", "main", cwd=twins.view.path)
+        git("stash", "-q", cwd=twins.view.path)
+        git("switch", "-q", "carried", cwd=twins.view.path)
+        assert git("status", "--porcelain", cwd=twins.view.path) == ""
+        git("stash", "pop", "-q", cwd=twins.view.path)
     twins.compare_status()
     twins.compare()
     refused = twins.same(lambda top: run("git", "switch", "--recurse-submodules", "nowhere", cwd=top))

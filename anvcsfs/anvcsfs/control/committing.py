@@ -1,12 +1,17 @@
 """``.anvcs/commit``: from a message to a commit."""
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NoReturn
 
 from anvcs.commit_policy import check_policy
-from anvcs.committing import CommitResult, Plan, StreamBusy, StreamMoved
+from anvcs.committing import CommitResult, NothingToCommit, Plan, StreamBusy, StreamMoved
+from anvcs.model.ids import Oid
 from anvcs.model.request import CommitRequest, parse_commit_request
+from anvcs.model.room import Author
 from anvcs.offline import commit_answer
+from anvcs.scoping import MINE, plan_own
 from anvcsfs.control.reports import Reports, document
+from anvcsfs.control.streaming import GitAtWork
 from anvcsfs.control_nodes import ControlHandle
 from anvcsfs.later import Later
 
@@ -16,9 +21,11 @@ if TYPE_CHECKING:
 _USAGE = b"""# Write a message here and close: the first line is the subject.
 #   echo 'feat: add parser' | tee .anvcs/commit
 # or a YAML or JSON mapping with message, prompt, model, agent, test_report, tests_passed,
-# coverage, env, paths, allow_empty, no_verify, trailers.  Then read this file: one JSON document.
+# coverage, env, paths, scope (all, mine), allow_empty, no_verify, trailers.  Then read this file: one JSON document.
 """
-_ATTEMPTS = 5
+_ATTEMPTS = 25
+_PAUSE_S = 0.01
+_PAUSES = 500
 
 
 class _Progress:
@@ -27,8 +34,32 @@ class _Progress:
     def __init__(self, request: CommitRequest) -> None:
         self.request = request
         self.attempts = 0
+        self.pauses = 0
+        self.base: Oid | None = None
+        """What the stream stood on when the request came."""
         self.plan: Plan | None = None
         self.outcome: CommitResult | Exception | None = None
+
+    def plan_own(self, table: "Table") -> None:
+        """Plan a commit of the agent's own work, in a thread."""
+        view, follower = table.view, table.follower
+        author = Author(
+            agent=self.request.agent or view.author.agent,
+            model=self.request.model or view.author.model,
+            view=view.author.view,
+        )
+        try:
+            self.plan = plan_own(
+                table.committer,
+                view.room.file,
+                self.request,
+                author,
+                open_copy=follower.units.open_copy,
+                stream=view.stream,
+                detached=view.detached,
+            )
+        except Exception as error:  # noqa: BLE001 - as in `run`
+            self.outcome = error
 
     def run(self, table: "Table") -> None:
         """The slow part, in a thread; touches Git only."""
@@ -60,6 +91,8 @@ class CommitRequests:
             check_policy(self.policy, request)
             state = handle.state = _Progress(request)
         if state.outcome is None:
+            if state.plan is not None:
+                self._execute(state)
             self._start(state)
         outcome = state.outcome
         if isinstance(outcome, CommitResult):
@@ -76,7 +109,27 @@ class CommitRequests:
                 self._start(state)
             raise StreamBusy(outcome.stream)
         assert outcome is not None  # _start raised otherwise
+        if isinstance(outcome, NothingToCommit) and state.attempts > 1 and self._table.view.room.base != state.base:
+            return self._taken(state)
         raise outcome
+
+    def _taken(self, state: _Progress) -> bytes:
+        """Another commit was faster, and has what this one was to take."""
+        view = self._table.view
+        base = view.room.base
+        note = "a commit made at the same moment has this work already"
+        return document(
+            {
+                "ok": True,
+                "commit": base.hex() if base else None,
+                "stream": view.stream,
+                "subject": state.request.message.split("\n", 1)[0],
+                "paths": [],
+                "contributors": [],
+                "duration_ms": 0.0,
+                "notes": [note],
+            }
+        )
 
     def gave_up(self, handle: ControlHandle) -> bytes | None:
         """The room was busy for too long: the answer if there is a commit nevertheless, which the room takes in later."""
@@ -94,9 +147,25 @@ class CommitRequests:
         table.save_open_files()
         table.publisher.publish_all()
         table.follower.follow()
+        if table.follower.units.unit is not None:
+            self._wait_for_git(state)
+        if not state.attempts:
+            state.base = table.view.room.base
         state.attempts += 1
+        table.follower.committing = True
+        if state.request.scope == MINE:
+            raise Later(lambda: state.plan_own(table))
         state.plan = table.committer.prepare(
             table.view.room, state.request, stream=table.view.stream, detached=table.view.detached
         )
-        table.follower.committing = True
-        raise Later(lambda: state.run(table))
+        self._execute(state)
+
+    def _execute(self, state: _Progress) -> NoReturn:
+        raise Later(lambda: state.run(self._table))
+
+    def _wait_for_git(self, state: _Progress) -> NoReturn:
+        """What a command of Git is writing is not the room's yet."""
+        state.pauses += 1
+        if state.pauses > _PAUSES:
+            raise GitAtWork
+        raise Later(lambda: time.sleep(_PAUSE_S))

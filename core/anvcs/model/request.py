@@ -7,6 +7,7 @@ from typing import Any
 
 from anvcs.errors import AnvcsError
 
+SCOPES = ("all", "mine")
 _MAX_BYTES = 1 << 20
 _MAX_YAML = 64 << 10
 """YAML is read in Python: a megabyte of it would hold up the view for half a minute."""
@@ -32,6 +33,8 @@ class CommitRequest:
     env: Mapping[str, str] = field(default_factory=dict)
     paths: tuple[bytes, ...] = ()
     """Only these files and directories; empty: everything that changed."""
+    scope: str = "all"
+    """``all``: what all agents did; ``mine``: only what the committing agent did."""
     allow_empty: bool = False
     no_verify: bool = False
     trailers: Mapping[str, str] = field(default_factory=dict)
@@ -110,6 +113,10 @@ def _from_mapping(mapping: dict[str, Any]) -> CommitRequest:
     for key in ("prompt", "model", "agent", "test_report"):
         if mapping.get(key) is not None:
             fields[key] = _text(mapping, key)
+    if mapping.get("scope") is not None:
+        if mapping["scope"] not in SCOPES:
+            raise BadRequest(f"scope is one of {', '.join(SCOPES)}")
+        fields["scope"] = mapping["scope"]
     for key in ("tests_passed", "allow_empty", "no_verify"):
         if mapping.get(key) is not None:
             fields[key] = _flag(mapping, key)

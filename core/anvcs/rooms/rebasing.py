@@ -8,10 +8,14 @@ from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, GITLINK, REGULAR, SYMLINK, Leaf, TreeChange
 from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.draft import Draft
+from anvcs.rooms.records import BYTES_CHANGED, DROPPED
 from anvcs.rooms.saving import Saver
 from anvcs.rooms.tree import ancestors
+from anvcs.rooms.versions import content_at
 
 _BLOBS = (REGULAR, EXECUTABLE)
+_LOOKED_AT = 1000
+"""So many of a file's latest ops are searched for the content that was committed."""
 
 
 class Rebaser:
@@ -147,6 +151,8 @@ class Rebaser:
         if live is not None and self._settle(draft, live, change.new):
             return
         if cover is not None and cover.path is not None and change.old is not None:
+            if self._once_was(cover, change.new):
+                return  # it was committed from here, and somebody has gone on with it since
             self._merge(draft, cover, change.old, change.new)
 
     def _merge(self, draft: Draft, entry: Entry, old: Leaf, new: Leaf) -> None:
@@ -162,6 +168,23 @@ class Rebaser:
             merged = self._merged_text(draft, entry, old, new) or entry
         if merged is not entry or mode != entry.mode:
             self._saver.finish(draft, replace(merged, mode=mode, seq=draft.seq))
+
+    def _once_was(self, entry: Entry, leaf: Leaf) -> bool:
+        """Whether *entry*, since it was last as in the base, had the content of *leaf*."""
+        core, path = self._core, entry.base_path or b""
+        if leaf.mode not in _BLOBS or leaf.mode != entry.mode:
+            return False
+        size = core.base.size(leaf, path)
+        touches = core.log.touches(entry.id)
+        for seq, flags in reversed(touches[-_LOOKED_AT:]):
+            if flags & DROPPED:
+                return False
+            if not flags & BYTES_CHANGED:
+                continue
+            sizes = (put.size for put in core.log.op(seq).payload.puts if put.id == entry.id)
+            if next(sizes, -1) == size and core.base.shows(leaf, path, content_at(core, entry.id, seq, path).data):
+                return True
+        return False
 
     def _merged_text(self, draft: Draft, entry: Entry, old: Leaf, new: Leaf) -> Entry | None:
         """Both changes in one text, or ``None`` where the room's stays and Git keeps the other."""

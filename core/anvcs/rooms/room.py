@@ -46,6 +46,10 @@ DOCUMENT_BUDGET = 32 << 20
 """Bytes of documents kept in memory."""
 
 
+_NOBODY = "~"
+"""Who undoes in a copy: no line of it counts as anybody's."""
+
+
 class Room:
     """One process's window on one room."""
 
@@ -483,6 +487,11 @@ class Room:
         with (change := self._change(b"", author)) as draft:
             self._units.discard(draft, paths, author or self.author)
         return change.moved
+
+    def keep_only(self, author: Author) -> None:
+        """Undo everything uncommitted that is not *author*'s: one op for each other agent; for a copy of a room."""
+        for wanted in self._units.others(author):
+            self.undo(wanted, author=Author(agent=_NOBODY))
 
     def touched(self, after: Seq) -> Iterator[Touch]:
         """The ops after *after* and the paths that they were about."""

@@ -11,9 +11,10 @@ from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.draft import Draft
 from anvcs.rooms.errors import NoSuchPath, PathInUse
 from anvcs.rooms.moving import Mover
-from anvcs.rooms.oplog import Op
+from anvcs.rooms.oplog import START, Op
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
+from anvcs.rooms.telling import contributors
 from anvcs.rooms.undoing import Undoer, Wanted
 
 KIND = "git"
@@ -28,6 +29,16 @@ class _Own(Wanted):
 
     def __call__(self, op: Op) -> bool:
         return Wanted.__call__(self, op) and (op.agent != "" or op.view == self.view)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Others(Wanted):
+    """The ops of one other agent; where nobody named one, those of all other views."""
+
+    view: str
+
+    def __call__(self, op: Op) -> bool:
+        return Wanted.__call__(self, op) and (op.agent != "" or op.view != self.view)
 
 
 def touched(core: Core, after: Seq) -> Iterator[Touch]:
@@ -77,6 +88,11 @@ class Units:
         """Take back what *author* did to *paths*."""
         self._discard(draft, set(paths), author)
         _name(draft)
+
+    def others(self, author: Author) -> list[Wanted]:
+        """What everybody but *author* did and did not commit, agent by agent."""
+        agents = {one.agent for one in contributors(self._core, START)} - {author.agent or None}
+        return [_Others(agent=agent, view=author.view) for agent in sorted(agents)]
 
     # --- inside
 

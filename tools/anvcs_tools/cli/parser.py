@@ -237,6 +237,10 @@ def _add_commit_options(commit: argparse.ArgumentParser) -> None:
         ),
         _FILES,
     )
+    commit.add_argument("--mine", action="store_true", help="take only what the committing agent did, line by line")
+    commit.add_argument(
+        "--only", action="append", default=[], metavar="PATH", help="take only this file or directory (repeatable)"
+    )
     commit.add_argument("--agent", metavar="NAME", help="author, instead of the view's agent")
     commit.add_argument("--model", metavar="M", help="model, instead of the view's")
     commit.add_argument("--prompt", metavar="TEXT", help="what was asked for")

@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,9 +188,16 @@ def _request(arguments: argparse.Namespace, place: Place) -> dict[str, Any]:
         "trailers": _pairs(arguments.trailer, "--trailer") or None,
         "allow_empty": arguments.allow_empty or None,
         "no_verify": arguments.no_verify or None,
-        "paths": _texts(place.relative(arguments.paths, Path.cwd()) or _selection(place).get()) or None,
+        "scope": "mine" if arguments.mine else None,
+        "paths": _texts(_paths(arguments, place)) or None,
     }
     return {key: value for key, value in wanted.items() if value is not None}
+
+
+def _paths(arguments: argparse.Namespace, place: Place) -> Sequence[bytes]:
+    """What to take: the paths of the command line, else those chosen before; with ``--mine`` only the former."""
+    named = place.relative([*arguments.paths, *arguments.only], Path.cwd())
+    return named if named or arguments.mine else _selection(place).get()
 
 
 def _message(arguments: argparse.Namespace) -> str:
