@@ -63,7 +63,10 @@ class Placing:
             self._inodes.attach(parent, name, node)
         node.unlinked = False
         node.data = None
+        node.source = self._inodes.source_of(parent, name)
+        node.size = -1
         node.reply = None
+        self._view.notifier.content(node.ino)
         self._changed(parent, name)
         self._view.notifier.attributes(node.ino)
 

@@ -148,7 +148,10 @@ class Renames:
         """A temporary renamed over a shared file: that file's next version."""
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         with self._files.losing_name(target):  # asks before the save takes *dest* out of its group
-            found, at = self._publisher.save_as(node, source, dest, base=self._files.base_for(target, pid))
+            base = self._files.base_for(target, pid)
+            if base is None:  # named, so that it is right when others' ops come in with the save
+                base = self._files.version(target) or self._view.seen()
+            found, at = self._publisher.save_as(node, source, dest, base=base)
         os.unlink(self._view.real(source))
         self._view.pending.remove(source)
         self._inodes.drop_name(new_dir, new, target)

@@ -244,13 +244,16 @@ class SharedFiles:
             return
         if not node.unlinked or node.taken is not None:
             before = self.version(node)
-            base = node.taken if work.base is None or work.base == before else Seq(work.base)
+            base = self._base_of(node, work, before)
             whole = None if work.in_memory or work.size <= self._view.limits.text_bytes else self._digest(work)
             for path in self.names(node):
                 at = self._save_as(node, work, path, base, whole)
                 if at != path or node.unlinked:
                     self.placing.put(node, at)
                     self._view.attributes.rename(path, at)
+            node.taken = None
+            if work.base in (None, before) and self._view.room.told == self._view.room.seq:
+                base = None  # nobody else's work came between: what was written is what there is
             self._after_save(node, base)
             self._show_merged(node, base)
             if handle is not None:
@@ -259,6 +262,14 @@ class SharedFiles:
         work.base = self.version(node)
         if node.writers == 0 or (node.writers == 1 and handle is not None and handle.writable):
             self._settle(node)
+
+    def _base_of(self, node: File, work: Working, before: int) -> Seq | None:
+        """The version that *work* began with, named so that it is right when others' ops come in with the save."""
+        if work.base is not None and work.base != before:
+            return Seq(work.base)
+        if node.taken is not None:
+            return node.taken
+        return Seq(before) if before else self._view.seen()
 
     def names(self, node: File) -> list[bytes]:
         """Every path of *node*."""
