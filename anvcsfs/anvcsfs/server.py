@@ -204,12 +204,13 @@ async def _keep_index(parts: Assembly, adapter: Adapter) -> None:
 
 
 async def _housekeeping(parts: Assembly, adapter: Adapter) -> None:
-    """Save work in progress as a commit, move the log's tail into its file."""
+    """Save work in progress as a commit, move the log's tail into its file, drop what nobody touches."""
     seq = parts.view.room.seq
     elapsed = 0.0
     while True:
         await trio.sleep(_CHECKPOINT_S)
         elapsed += _CHECKPOINT_S
+        parts.view.room.drop_unused()
         if parts.view.room.seq != seq:
             seq = parts.view.room.seq
             await adapter.attempt_in_thread(parts.view.room.checkpoint)

@@ -531,6 +531,10 @@ class Room:
         """Move the write-ahead log into the file; for a background thread, now and then."""
         self._core.log.checkpoint()
 
+    def drop_unused(self) -> None:
+        """Drop documents from memory that were not touched since the last call."""
+        self._core.docs.drop_unused()
+
     def compact(self, budget: int | None = None) -> None:
         """Write snapshots of much-edited documents, and keep *budget* bytes of documents in memory."""
         self._core.compact(budget)

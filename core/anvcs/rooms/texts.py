@@ -65,6 +65,8 @@ class Documents:
         self._live: OrderedDict[FileId, Version] = OrderedDict()
         self._weight = 0
         self._starts: OrderedDict[FileId, Snapshot] = OrderedDict()
+        self._used: set[FileId] = set()
+        """Asked for since the last `drop_unused`."""
 
     def head(self, file: FileId, seq: Seq) -> Version | None:
         """The live document of *file*, up to op *seq*, the log's end; ``None``: it has none."""
@@ -75,6 +77,7 @@ class Documents:
                 return None
             self.keep(file, live)
         self._live.move_to_end(file)
+        self._used.add(file)
         return live
 
     def keep(self, file: FileId, version: Version) -> None:
@@ -85,6 +88,7 @@ class Documents:
         self._weight += version.weight
         self._live[file] = version
         self._live.move_to_end(file)
+        self._used.add(file)
         if self._weight > self._budget:
             self.shrink(kept=file)
 
@@ -99,6 +103,13 @@ class Documents:
         """Throw the live document away: it holds something that isn't in the log."""
         live = self._live.pop(file, None)
         self._weight -= live.weight if live is not None else 0
+
+    def drop_unused(self) -> None:
+        """Drop what nobody here has asked for since the last call, whatever others wrote in it."""
+        for file in self._live.keys() - self._used:
+            self.forget(file)
+        self._starts.clear()
+        self._used.clear()
 
     def forget_all(self) -> None:
         """Throw all live documents away."""
