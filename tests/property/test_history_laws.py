@@ -14,6 +14,7 @@ from anvcs.model.moment import Moment
 from anvcs.model.room import Author
 from anvcs.rooms import texts
 from anvcs.rooms.fsck import fsck
+from anvcs.rooms.pruning import Limits
 from anvcs.rooms.records import EPOCH_SHIFT
 from anvcs.rooms.room import Room
 from anvcs.rooms.undoing import Wanted
@@ -187,3 +188,31 @@ def test_undo_leaves_every_line_of_the_others(steps: list) -> None:
         kept = any(one.kept for one in told.paths)
         if not kept and not any(len(step) == 3 for step in steps):
             assert b"ben" not in after
+
+
+@given(st.lists(st.one_of(STEPS, st.integers(0, 12)), max_size=24))
+def test_pruning_never_changes_the_present_nor_what_is_left_of_the_past(steps: list) -> None:
+    then: dict[Seq, dict[bytes, bytes]] = {}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        game = Game(Path(folder), stack)
+        for step in steps:
+            room = game.any
+            if isinstance(step, int):
+                before = shown(room)
+                limits = Limits(before_ns=room.time_of(Seq(max(0, room.seq - step))), uncommitted=True)
+                room.prune(limits)
+                assert shown(room) == before
+                for agent in game.rooms.values():
+                    agent.catch_up()
+                    assert shown(agent) == before
+            else:
+                game.do(step)
+            then[game.any.seq] = shown(game.any)
+            for seq, files in then.items():
+                past = room.past(Moment(seq, None))
+                assert (past is None) == (seq < room.floor)
+                if past is not None:
+                    assert shown_at(room, room.snapshot(past)) == files, seq
+        with game.here.room("reader") as fresh:
+            assert shown(fresh) == shown(game.any)
+        assert fsck(game.here.file).problems == []

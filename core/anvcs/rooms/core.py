@@ -18,6 +18,7 @@ from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.draft import Draft, note_shown
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import Op, OpLog
+from anvcs.rooms.standing import Still
 from anvcs.rooms.texts import Documents
 from anvcs.rooms.tree import TreeState
 
@@ -62,6 +63,8 @@ class Core:
         """What other processes did and `Room.catch_up` has not told yet."""
         self.unchecked: list[Unchecked] = []
         """Merges that nobody has looked at yet; see `ParseChecks`."""
+        self.still: Still | None = None
+        """What is shown meanwhile, while the window stands still."""
         self.appended: Callable[[], None] = lambda: None
         """Called after each op of this process that the log has taken."""
         self.reload()
@@ -88,6 +91,8 @@ class Core:
     def catch_up(self, until: float = inf) -> bool:
         """Take in what other processes appended; whether that was all when `time.monotonic` passed *until*."""
         if self.log.last_seq() != self.seq:
+            if self.seq < self.log.floor():
+                self._jump()
             for op in self.log.ops(self.seq):
                 self._absorb(op)
                 if time.monotonic() > until:
@@ -200,6 +205,19 @@ class Core:
 
     # --- inside
 
+    def _jump(self) -> None:
+        """Take in what can't be read op by op any more: it was pruned before this window saw it."""
+        before, base = self.state, self.base.commit
+        self.reload()
+        shown: dict[bytes, None] = {}
+        for file in before.by_id.keys() | self.state.by_id.keys():
+            was, now = before.by_id.get(file), self.state.by_id.get(file)
+            if was != now:
+                note_shown(shown, was, now)
+        for change in self.base.tree.diff(base, self.base.commit):
+            shown[change.path] = None
+        self.missed.append(Moved(seq=self.seq, paths=tuple(shown), base=self.base.commit))
+
     def _absorb(self, op: Op) -> None:
         shown: dict[bytes, None] = {}
         payload = op.payload
@@ -291,6 +309,10 @@ class Change:
         core.log.append(op)
         core.log.commit()
         core.seq = draft.seq
+        if draft.rebased:
+            core.still = None  # this window has moved on
+        elif core.still is not None:
+            core.still.take(op.payload)
         told = core.conflicts.take(op)
         self.moved = Moved(
             seq=core.seq,

@@ -44,6 +44,10 @@ class Report:
     file: Path
     records: int = 0
     """Good records."""
+    first: int = 1
+    """Number of the first record that there must be: older ones were pruned."""
+    floor: int = 0
+    """The op up to which they were."""
     lost: list[int] = field(default_factory=list)
     """Numbers of records that are missing or damaged."""
     problems: list[str] = field(default_factory=list)
@@ -95,7 +99,8 @@ def _alone(file: Path) -> Iterator[bool]:
 def _good_ops(file: Path, report: Report) -> dict[int, Op]:
     rows = _rows(file, report)
     good: dict[int, Op] = {}
-    for number in range(1, max(rows, default=0) + 1):
+    report.first, report.floor = _pruned(file, rows)
+    for number in range(report.first, max(rows, default=0) + 1):
         row = rows.get(number)
         op = None if row is None else _understood(row)
         if op is None:
@@ -105,6 +110,19 @@ def _good_ops(file: Path, report: Report) -> dict[int, Op]:
             good[number] = op
     report.records = len(good)
     return good
+
+
+def _pruned(file: Path, rows: dict[int, tuple[Any, ...]]) -> tuple[int, int]:
+    """The number of the first record that there must be, and of the last into which older ones were folded."""
+    try:
+        with closing(_connect(file)) as db:
+            meta = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('first', 'floor')").fetchall())
+        if meta:
+            return int(meta["first"]), int(meta["floor"])
+    except (sqlite3.Error, KeyError, TypeError, ValueError):
+        pass  # the records tell nearly as much
+    folded = [number for number, row in rows.items() if row[5] == "prune"]
+    return min(folded, default=1), max(folded, default=0)
 
 
 def _understood(row: tuple[Any, ...]) -> Op | None:
@@ -213,9 +231,11 @@ def _rebuild(file: Path, ops: dict[int, Op], report: Report) -> None:
     log = OpLog(fresh, first_base, read_only=False)
     try:
         log.begin()
-        for number in range(1, max([*ops, *report.lost], default=0) + 1):
+        for number in range(report.first, max([*ops, *report.lost], default=0) + 1):
             op = ops.get(number)
-            log.append(op or Op(Seq(number), 0, "", "", "", "lost", b"", _EMPTY))
+            log.put_back(op or Op(Seq(number), 0, "", "", "", "lost", b"", _EMPTY))
+        if report.floor:
+            log.set_floor(Seq(report.first), Seq(report.floor))
         _restart_documents(log, ops, report)
         log.commit()
         log.sync()

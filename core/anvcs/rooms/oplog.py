@@ -9,6 +9,7 @@ process.  `OpLog.sync` flushes the WAL, after which they survive a power loss.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from anvcs.model.conflict import Conflict
@@ -16,7 +17,7 @@ from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Entry
 from anvcs.rooms.conflicts import PUT, RESOLVE, Key, conflict_of, rows_of
 from anvcs.rooms.errors import EpochOver, RoomDamaged
-from anvcs.rooms.logfile import LogFile
+from anvcs.rooms.prunable import PrunableLog
 from anvcs.rooms.records import (
     BYTES_CHANGED,
     DROPPED,
@@ -65,7 +66,7 @@ class Snapshot(NamedTuple):
     state: bytes
 
 
-class OpLog(LogFile):
+class OpLog(PrunableLog):
     """The records of one room's file."""
 
     # --- writing, inside a transaction
@@ -75,28 +76,34 @@ class OpLog(LogFile):
         for part in op.payload.docs:
             if not part.fresh and (known := self.epoch_of(part.id)) is not None and known != part.epoch:
                 raise EpochOver(self.file, part.id, part.epoch, known)
+        self.put_back(op)
+
+    def put_back(self, op: Op) -> None:
+        """As `append`, where a repair may have lost what came before."""
+        self._put(op)
+        self.fold(op)
+
+    def _put(self, op: Op) -> None:
         data = encode(op.payload, op.seq)
         check = row_check(*op[:7], data)
         self._run(_PUT_OP, (*op[:7], data, check))
-        self.fold(op)
+
+    def put_folded(self, op: Op) -> None:
+        """Write a ``prune`` record: it tells what was, and changes nothing that is."""
+        self._put(op)
+        self._many(_PUT_HISTORY, [(file, op.seq, flag) for file, flag in _flags(op).items()])
+        self._many("INSERT OR IGNORE INTO traces VALUES (?, ?, ?)", _left_paths(op))
+        for entry in op.payload.puts:
+            if not self._rows("SELECT 1 FROM history WHERE file = ? AND seq > ?", (entry.id, op.seq)):
+                self._run(_PUT_ENTRY, _entry_row(replace(entry, seq=op.seq)))
 
     def fold(self, op: Op) -> None:
         """Bring the state tables from before *op* to after it."""
         payload, seq = op.payload, op.seq
-        flags: dict[bytes, int] = {}
-        for entry in payload.puts:
-            flags[entry.id] = BYTES_CHANGED if entry.content_seq == seq else 0
-        for part in payload.docs:
-            fresh = FRESH if part.fresh else 0
-            flags[part.id] = BYTES_CHANGED | fresh | part.epoch << EPOCH_SHIFT
-        for drop in payload.drops:
-            flags[drop.id] = flags.get(drop.id, 0) | DROPPED
         self._many(_PUT_ENTRY, [_entry_row(entry) for entry in payload.puts])
         self._many("DELETE FROM entries WHERE id = ?", [(drop.id,) for drop in payload.drops])
-        self._many(_PUT_HISTORY, [(file, seq, flag) for file, flag in flags.items()])
-        traces = [(drop.path, drop.id, seq) for drop in payload.drops if drop.path is not None]
-        traces += [(path, file, seq) for path, file in payload.traces]
-        self._many("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", traces)
+        self._many(_PUT_HISTORY, [(file, seq, flag) for file, flag in _flags(op).items()])
+        self._many("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", _left_paths(op))
         if payload.conflicts:
             self._many(PUT, rows_of(seq, op.time_ns, payload.conflicts))
         if payload.resolved:
@@ -119,11 +126,6 @@ class OpLog(LogFile):
     def last_seq(self) -> Seq:
         """The newest op's number, 0 in an empty log."""
         return Seq(self._rows("SELECT max(seq) FROM ops")[0][0] or 0)
-
-    def floor(self) -> Seq:
-        """The oldest moment that the log still tells: 0, or the op into which older ones were folded."""
-        rows = self._rows("SELECT value FROM meta WHERE key = 'floor'")
-        return Seq(rows[0][0]) if rows else START
 
     def seq_at(self, time_ns: int) -> Seq:
         """The last op that was written up to a time; clocks may jump, so this is by the order of the ops."""
@@ -180,7 +182,7 @@ class OpLog(LogFile):
     def base_moved(self, after: Seq, until: Seq) -> bool:
         """Whether an op in (*after*, *until*] moved the base."""
         sql = "SELECT 1 FROM bases WHERE seq > ? AND seq <= ?"
-        return bool(self._rows(sql, (after, until)))
+        return after < self.floor() or bool(self._rows(sql, (after, until)))
 
     def touches(self, file: FileId, after: Seq = START) -> list[tuple[Seq, int]]:
         """Ops after *after* that touched *file*, oldest first, with their flags."""
@@ -314,6 +316,28 @@ class OpLog(LogFile):
             return Op(seq, time_ns, agent, model, view, kind, file, decode(payload, seq))
         except (MalformedRecord, TypeError) as error:
             raise RoomDamaged(self.file, f"record {row[0]}: {error}") from error
+
+
+def _flags(op: Op) -> dict[bytes, int]:
+    """What *op* did to each file, for its history."""
+    payload, seq = op.payload, op.seq
+    folded = BYTES_CHANGED if op.kind == "prune" else 0
+    flags: dict[bytes, int] = {}
+    for entry in payload.puts:
+        flags[entry.id] = BYTES_CHANGED if entry.content_seq == seq else folded
+    for part in payload.docs:
+        fresh = FRESH if part.fresh else 0
+        flags[part.id] = BYTES_CHANGED | fresh | part.epoch << EPOCH_SHIFT
+    for drop in payload.drops:
+        flags[drop.id] = flags.get(drop.id, 0) | DROPPED
+    return flags
+
+
+def _left_paths(op: Op) -> list[tuple[bytes, FileId, Seq]]:
+    """Which file was the last to leave each path, as *op* tells it."""
+    payload, seq = op.payload, op.seq
+    traces = [(drop.path, drop.id, seq) for drop in payload.drops if drop.path is not None]
+    return traces + [(path, file, seq) for path, file in payload.traces]
 
 
 def _entry_row(entry: Entry) -> tuple[Any, ...]:

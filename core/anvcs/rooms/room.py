@@ -31,10 +31,12 @@ from anvcs.rooms.moving import Mover
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import START, OpLog
 from anvcs.rooms.parsechecks import judge, note
+from anvcs.rooms.pruning import Horizon, Limits, horizon, prune
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
 from anvcs.rooms.settling import lines_now
 from anvcs.rooms.snapshots import Past, Snapshot, past_of, seq_of
+from anvcs.rooms.standing import Still
 from anvcs.rooms.telling import changes, contributors, op_records
 from anvcs.rooms.undoing import Undoer, Wanted, undo
 from anvcs.rooms.units import Units, touched
@@ -119,7 +121,7 @@ class Room:
     @property
     def base(self) -> Oid | None:
         """The commit that the room stands on; ``None`` before the first one."""
-        return self._core.base.commit
+        return self._shown.base.commit
 
     @property
     def seq(self) -> Seq:
@@ -137,27 +139,51 @@ class Room:
         """Who writes through this window."""
         return self._core.settings.author
 
+    @property
+    def _shown(self) -> Core | Still:
+        return self._core.still or self._core
+
+    # --- standing still
+
+    @property
+    def held(self) -> bool:
+        """Whether this window stands still."""
+        return self._core.still is not None
+
+    def hold(self) -> None:
+        """Stand still: what others do is not shown until `release`, what this window writes is.
+
+        Reading the tree shows this moment and this window's own ops from now on, and
+        `catch_up` tells nothing.  An op of this window that moves the base ends it.
+        """
+        self._core.still = Still(self._core)
+
+    def release(self) -> None:
+        """Show everything again; `catch_up` tells what was held back."""
+        self._core.still = None
+
     # --- reading
 
     def entry(self, path: bytes) -> Entry | None:
         """The room's own entry at *path*; ``None`` for what is as in the base, or deleted."""
-        return self._core.state.by_path.get(path)
+        return self._shown.state.by_path.get(path)
 
     def entry_of(self, file: FileId) -> Entry | None:
         """The room's entry with this identity, deleted ones included."""
-        return self._core.state.by_id.get(file)
+        return self._shown.state.by_id.get(file)
 
     def hides(self, path: bytes) -> bool:
         """Whether the base's file at *path* is deleted, moved away, or covered."""
-        return path in self._core.state.by_base
+        return path in self._shown.state.by_base
 
     def overlay(self, directory: bytes) -> Overlay | None:
         """What the room lays over *directory*, or ``None``: nothing.  Valid until the next change."""
-        return self._core.state.overlay(directory, self._emptied)
+        still = self._core.still
+        return self._core.state.overlay(directory, self._emptied) if still is None else still.overlay(directory)
 
     def changed(self) -> Iterator[Entry]:
         """Everything that the room has, deletions too (their path is ``None``)."""
-        return iter(list(self._core.state.by_id.values()))
+        return iter(list(self._shown.state.by_id.values()))
 
     def changes(self) -> list[PathChange]:
         """What differs from the base by path, sorted; explicit directories are not told."""
@@ -270,6 +296,15 @@ class Room:
     def time_of(self, seq: Seq) -> int:
         """When op *seq* was written; 0 if the log doesn't tell."""
         return self._core.log.time_of(seq)
+
+    def horizon(self, limits: Limits) -> Horizon:
+        """How far `prune` would go."""
+        self._core.catch_up()
+        return horizon(self._core, limits)
+
+    def prune(self, limits: Limits) -> Horizon:
+        """Replace old ops by what they amount to; what is shown stays."""
+        return prune(self._core, limits)
 
     def past(self, moment: Moment) -> Past | None:
         """The room as it was at *moment*; ``None``: the log doesn't tell of it (any more, or yet)."""
@@ -510,6 +545,8 @@ class Room:
     def catch_up_until(self, moment: float) -> tuple[list[Moved], bool]:
         """As `catch_up`, but stop soon after *moment* (`time.monotonic`); whether nothing is left."""
         complete = self._core.catch_up(moment)
+        if self.held:
+            return [], complete
         missed, self._core.missed = self._core.missed, []
         return missed, complete
 

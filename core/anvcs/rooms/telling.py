@@ -11,7 +11,7 @@ from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.records import DROPPED
 
 _BLOBS = (REGULAR, EXECUTABLE)
-_NOBODYS = ("base", "restore", "repair", "lost")
+_NOBODYS = ("base", "restore", "repair", "lost", "prune")
 
 
 def changes(core: Core) -> list[PathChange]:

@@ -57,6 +57,7 @@ def content_at(core: Core, file: FileId, seq: Seq, path: bytes | None = None) ->
 
     *path* is where it was while it was no entry; only needed where the log can't tell.
     """
+    seq = max(seq, core.log.floor())  # what was before is not told any more
     touch = core.log.touch_before(file, seq)
     if touch is not None and not touch[1] & DROPPED:
         return _as_recorded(core, file, touch[0])
