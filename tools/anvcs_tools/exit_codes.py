@@ -118,6 +118,7 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.views.NoSuchView": NOT_FOUND,
     "anvcs.views.ViewDescriptionDamaged": DAMAGED,
     "anvcs.views.ViewNameInvalid": INVALID,
+    "anvcs_tools.cli.back.BadSize": INVALID,
     "anvcs_tools.cli.places.NotInWorkTree": INVALID,
     "anvcs_tools.cli.places.PathOutside": INVALID,
     "anvcs_tools.cli.places.ViewStale": NOT_READY,

@@ -33,11 +33,11 @@ class ObjectFiles:
         """Store *data*; its SHA-256."""
         sha256 = hashlib.sha256(data).digest()
         target = self.path(sha256)
-        if not target.exists():
-            try:
+        try:
+            if not _renewed(target):
                 self._publish_bytes(data, target)
-            except OSError as error:
-                raise _meaning(error, target) from error
+        except OSError as error:
+            raise _meaning(error, target) from error
         self._unsynced[target] = None
         return sha256
 
@@ -50,7 +50,7 @@ class ObjectFiles:
             with source.open("rb") as stream:
                 sha256, size = _hash(stream)
             target = self.path(sha256)
-            if not target.exists():
+            if not _renewed(target):
                 self._publish_file(source, target, move=move)
             elif move:
                 source.unlink()
@@ -118,6 +118,15 @@ class ObjectFiles:
             raise
         if move:
             source.unlink()
+
+
+def _renewed(target: Path) -> bool:
+    """Whether the value is there already; it then counts as just stored, so that no collection takes it."""
+    try:
+        os.utime(target)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _hash(stream: BinaryIO) -> tuple[bytes, int]:

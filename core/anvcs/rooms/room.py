@@ -306,6 +306,15 @@ class Room:
         """Replace old ops by what they amount to; what is shown stays."""
         return prune(self._core, limits)
 
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of the room's file that are in use."""
+        return self._core.log.size()
+
+    def give_back(self) -> bool:
+        """Return what pruning has emptied to the disk, when that is much; whether it was done."""
+        return self._core.log.give_back()
+
     def past(self, moment: Moment) -> Past | None:
         """The room as it was at *moment*; ``None``: the log doesn't tell of it (any more, or yet)."""
         seq = seq_of(self._core, moment)

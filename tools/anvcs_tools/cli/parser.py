@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_work(commands)
     _add_history(commands)
     _add_looking_back(commands)
+    _add_gc(commands)
     _add_sharing(commands)
     _add_care(commands)
     return parser
@@ -304,6 +305,20 @@ def _add_looking_back(commands: _Subparsers) -> None:
     _in_repository(undo)
     _stream(undo, "whose work")
     _json(undo)
+
+
+def _add_gc(commands: _Subparsers) -> None:
+    gc = _command(
+        commands, "gc", "back:gc", "let old ops go from the rooms' logs, and values that nothing names",
+        "ai-vcs gc --dry-run\nai-vcs gc --older-than 7d\nai-vcs gc --max-size 1G --json",
+    )  # fmt: skip
+    gc.add_argument("--older-than", metavar="AGE", help="ops older than this go: 30d, 12h (default: 30d)")
+    gc.add_argument("--max-size", metavar="SIZE", help="the oldest go until each log has this size: 500M, 1G")
+    gc.add_argument("--uncommitted", action="store_true", help="also ops of uncommitted work, which loses its authors")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would go")
+    _in_repository(gc)
+    gc.add_argument("--stream", metavar="S", help="only this stream's room (default: all)")
+    _json(gc)
 
 
 def _add_sharing(commands: _Subparsers) -> None:
