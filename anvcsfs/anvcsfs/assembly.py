@@ -25,13 +25,15 @@ from anvcsfs.following import Follower, stream_of
 from anvcsfs.gitunits import GitUnits
 from anvcsfs.refreshing import Refresher
 from anvcsfs.settling import Settler
-from anvcsfs.shadows import complete_move
+from anvcsfs.shadows import complete_moves
 from anvcsfs.switching import Switcher
 from anvcsfs.table import Table
 from anvcsfs.view import Limits, View
 from anvcsfs.watching import RefWatch
 
 log = logging.getLogger(__name__)
+_READERS = "readers.json"
+"""In the view's folder: which process had read what when it was unmounted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Assembly:
     def close_down(self) -> None:
         """After the unmount: nothing that was acknowledged stays only here."""
         self.table.finish()
+        self.view.bases.store(self.view.folder / _READERS, self.view.room.name)
         try:
             for job in (self.table.follower.wip_job(), self.table.follower.keep_job()):
                 if job is not None:
@@ -130,8 +133,10 @@ class _Builder:
             gid=spec.gid,
             limits=limits,
             read_only=spec.read_only,
+            stands_still=spec.follow == "manual",
         )
         self._stack.callback(view.close)
+        view.bases.restore(spec.folder / _READERS, room.name, room.seq)
         table = Table(view)
         self._connect(view, table, limits)
         table.control.commits.policy = config.agent.commit_policy
@@ -158,7 +163,7 @@ class _Builder:
         switcher = Switcher(
             view, lambda name, base, _: self.open_room(name, base, limits.text_bytes), self._store.room_file
         )
-        units.recover()
+        units.recover(lambda name: self.open_room(name, self._base(name), limits.text_bytes))
         table.follower = Follower(
             view=view,
             refresher=refresher,
@@ -172,15 +177,17 @@ class _Builder:
         )
         table.follower.save_open_files = table.save_open_files
         table.committer = committer
+        table.control.company.keep_follow = self._keep_follow
         table.control.show_git(admin.git_file(self._admin))
-        for old, new in view.attributes.planned_moves():
-            complete_move(view, old, new)
-        view.attributes.forget_moves()
+        complete_moves(view)
         table.publisher.recover()
         committer.complete_notes()
         table.follower.follow()
         switcher.bring_back()
         table.follower.build_index()
+
+    def _keep_follow(self, mode: str) -> None:
+        self._repository.views.update(self._spec.name, follow=mode)
 
     def _index_job(self, view: View, base: Oid | None) -> Callable[[], None]:
         """The index of a view that has none yet, made by a child with the times the mount reports."""

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attributes (
@@ -30,10 +30,18 @@ CREATE TABLE IF NOT EXISTS attributes (
     PRIMARY KEY (directory, name)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_link ON attributes (link) WHERE link IS NOT NULL;
-CREATE TABLE IF NOT EXISTS moves (old BLOB NOT NULL, new BLOB NOT NULL);  -- intent: see DiskSide.move_tree
+CREATE TABLE IF NOT EXISTS moves (old BLOB NOT NULL, new BLOB NOT NULL);  -- intent: shadows.complete_move
+CREATE TABLE IF NOT EXISTS exchanges (  -- intent: shadows.complete_exchange
+    first      BLOB NOT NULL,
+    second     BLOB NOT NULL,
+    seq        INTEGER NOT NULL,  -- the room's last op before
+    first_ino  INTEGER NOT NULL,  -- of what is on the real disk; 0: nothing
+    second_ino INTEGER NOT NULL
+);
 """
 _GET = """SELECT mode, uid, gid, mtime_ns, atime_ns, ino, xattrs, link
 FROM attributes WHERE directory = ? AND name = ?"""
+_EXCHANGES = "SELECT first, second, seq, first_ino, second_ino FROM exchanges"
 _PUT = """INSERT OR REPLACE INTO attributes
 (directory, name, mode, uid, gid, mtime_ns, atime_ns, ino, xattrs, link) VALUES (?,?,?,?,?,?,?,?,?,?)"""
 
@@ -50,6 +58,18 @@ class Attributes:
     ino: int | None = None
     xattrs: dict[bytes, bytes] | None = None
     link: bytes | None = None
+
+
+class PlannedExchange(NamedTuple):
+    """Two names are to change places, in the room and on the real disk."""
+
+    first: bytes
+    second: bytes
+    seq: int
+    """The room's last op before."""
+    first_ino: int
+    """Of what the real disk has at the first name; 0 when it has nothing."""
+    second_ino: int
 
 
 class Fields(TypedDict, total=False):
@@ -147,6 +167,24 @@ class AttributeStore:
     def forget_moves(self) -> None:
         """All planned moves have happened."""
         self._change(lambda: self._db.execute("DELETE FROM moves"))
+
+    def plan_exchange(self, plan: PlannedExchange) -> None:
+        """Record that two names are to change places."""
+        self._change(lambda: self._db.execute("INSERT INTO exchanges VALUES (?, ?, ?, ?, ?)", plan), now=True)
+
+    def planned_exchanges(self) -> list[PlannedExchange]:
+        """Exchanges that may not be complete."""
+        return [PlannedExchange(bytes(row[0]), bytes(row[1]), *row[2:]) for row in self._db.execute(_EXCHANGES)]
+
+    def end_exchange(self, plan: PlannedExchange, *, done: bool) -> None:
+        """Forget *plan*; where it was *done*, the overrides change places with the names."""
+
+        def end() -> None:
+            if done:
+                self._swap(plan.first, plan.second)
+            self._db.execute("DELETE FROM exchanges WHERE first = ? AND second = ?", plan[:2])
+
+        self._change(end)
 
     def _change(self, job: Callable[[], object], *, now: bool = False) -> None:
         """Run *job* in a transaction of its own, after those that a full disk has left over."""

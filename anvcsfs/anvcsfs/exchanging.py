@@ -3,12 +3,14 @@
 import errno
 import os
 
-from anvcsfs.attributes import join
+from anvcs.errors import AnvcsError
+from anvcsfs.attributes import PlannedExchange, join
 from anvcsfs.disk import exchange_on_disk
 from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Node, Place
 from anvcsfs.publishing import Publisher
 from anvcsfs.relinking import Relinking
+from anvcsfs.shadows import complete_exchange, exchange_shadows, inode_on_disk
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import View
 
@@ -62,17 +64,16 @@ class Exchanges:
                     self._publisher.publish(pending, force=True)
             elif isinstance(each, File):
                 self._files.save(each, None)
-        view.room.exchange(first, second)
-        view.attributes.exchange(first, second)
-        self._exchange_shadows(first, second)
-
-    def _exchange_shadows(self, first: bytes, second: bytes) -> None:
-        """The local halves of two directories change places, too."""
-        view = self._view
-        one, two = view.is_on_disk(first), view.is_on_disk(second)
-        if one and two:
-            exchange_on_disk(view.real(first), view.real(second))
-        elif one:
-            os.rename(view.real(first), view.ensure_real_parent(second))
-        elif two:
-            os.rename(view.real(second), view.ensure_real_parent(first))
+        if not (view.is_on_disk(first) or view.is_on_disk(second)):
+            view.room.exchange(first, second)
+            view.attributes.exchange(first, second)
+            return
+        plan = PlannedExchange(first, second, view.room.seq, inode_on_disk(view, first), inode_on_disk(view, second))
+        view.attributes.plan_exchange(plan)
+        try:
+            exchange_shadows(view, first, second)
+            view.room.exchange(first, second)
+        except (AnvcsError, OSError):
+            complete_exchange(view, plan)
+            raise
+        view.attributes.end_exchange(plan, done=True)

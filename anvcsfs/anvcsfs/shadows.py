@@ -4,8 +4,10 @@ import logging
 import os
 import time
 
+from anvcs.model.ids import Seq
 from anvcs.model.tree import DIRECTORY
-from anvcsfs.attributes import split
+from anvcsfs.attributes import PlannedExchange, split
+from anvcsfs.disk import exchange_on_disk
 from anvcsfs.view import View
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,46 @@ def move_shadow(view: View, source: bytes, dest: bytes) -> None:
     """Move the local half of a directory, onto an empty shadow if there is one."""
     if view.is_on_disk(source):
         os.rename(view.real(source), view.ensure_real_parent(dest))
+
+
+def inode_on_disk(view: View, path: bytes) -> int:
+    """The number of what the real disk has at *path*; 0 when it has nothing."""
+    try:
+        return os.lstat(view.real(path)).st_ino
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def exchange_shadows(view: View, first: bytes, second: bytes) -> None:
+    """The local halves of two directories change places."""
+    one, two = view.is_on_disk(first), view.is_on_disk(second)
+    if one and two:
+        exchange_on_disk(view.real(first), view.real(second))
+    elif one:
+        os.rename(view.real(first), view.ensure_real_parent(second))
+    elif two:
+        os.rename(view.real(second), view.ensure_real_parent(first))
+
+
+def complete_exchange(view: View, plan: PlannedExchange) -> None:
+    """An exchange was begun and failed, or we died: the local halves belong where the room's are."""
+    done = any(
+        op.kind == "exchange" and (op.old_path, op.path) == plan[:2] and op.view == view.author.view
+        for op in view.room.ops(Seq(plan.seq))
+    )
+    as_before = (inode_on_disk(view, plan.first), inode_on_disk(view, plan.second)) == plan[3:]
+    if done == as_before:
+        exchange_shadows(view, plan.first, plan.second)
+    view.attributes.end_exchange(plan, done=done)
+
+
+def complete_moves(view: View) -> None:
+    """Bring to an end what a process of this view began and did not live to complete."""
+    for old, new in view.attributes.planned_moves():
+        complete_move(view, old, new)
+    view.attributes.forget_moves()
+    for plan in view.attributes.planned_exchanges():
+        complete_exchange(view, plan)
 
 
 def carry_shadow(view: View, source: bytes, dest: bytes) -> None:

@@ -18,7 +18,7 @@ import pytest
 from anvcs.rooms.errors import RoomBusy, RoomFull
 from anvcs.rooms.room import Room
 from anvcsfs import attributes, pending
-from anvcsfs.shadows import complete_move
+from anvcsfs.shadows import complete_moves
 from support.fake_kernel import FakeKernel
 from support.kernel import RENAME_EXCHANGE
 
@@ -114,6 +114,8 @@ VERBS: dict[str, Callable[[FakeKernel], object]] = {
     "rename directory over empty": lambda kernel: kernel.rename(b"src", b"empty"),
     "rename local directory to shared": lambda kernel: kernel.rename(b"build/sub", b"shown"),
     "exchange shared": lambda kernel: kernel.rename(b"main.py", b"other.py", RENAME_EXCHANGE),
+    "exchange half local directories": lambda kernel: kernel.rename(b"src", b"half", RENAME_EXCHANGE),
+    "exchange with a half local directory": lambda kernel: kernel.rename(b"empty", b"src", RENAME_EXCHANGE),
     "publish": lambda kernel: kernel.call(kernel.table.publisher.publish_all),
     "mkdir": lambda kernel: kernel.mkdir(b"fresh", 0o700),
     "rmdir": lambda kernel: kernel.rmdir(b"empty"),
@@ -154,9 +156,7 @@ def tree(kernel: FakeKernel) -> Tree:
 def recovered(kernel: FakeKernel) -> FakeKernel:
     """What a mount does before it answers."""
     view = kernel.table.view
-    for old, new in view.attributes.planned_moves():
-        complete_move(view, old, new)
-    view.attributes.forget_moves()
+    complete_moves(view)
     kernel.table.publisher.recover()
     return kernel
 
