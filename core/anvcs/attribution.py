@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from anvcs.model.moment import moment_text
 from anvcs.model.tree import DIRECTORY, GITLINK
 from anvcs.rooms.room import Room
 
+_UNKNOWN = LiveLine(text=b"", seq=None)
 _AGENT = 24
 """Widest column of agents."""
 
@@ -67,8 +68,11 @@ class Attribution:
             committed = self._blame(room.base, origin)
         return [self._line(line, committed) for line in lines]
 
-    def committed(self, commit: Oid, path: bytes) -> list[BlamedLine]:
-        """The lines that *commit* has at *path*; raises `NothingAt` or `NoText`."""
+    def committed(self, commit: Oid, path: bytes, room: Room | None = None) -> list[BlamedLine]:
+        """The lines that *commit* has at *path*; raises `NothingAt` or `NoText`.
+
+        A *room* that stands on the commit still knows who wrote lines that somebody else committed.
+        """
         found = self._objects.find(self._objects.tree_of(commit), path)
         if found is None:
             raise NothingAt(path)
@@ -78,8 +82,9 @@ class Attribution:
         if b"\0" in data[:8000]:
             raise NoText(path)
         commits = self._blame(commit, path)
+        known = {} if room is None or room.base != commit else _known(room, path)
         return [
-            self._line(LiveLine(text=text, seq=None, base_line=number), commits)
+            self._line(replace(known.get(number, _UNKNOWN), text=text, base_line=number), commits)
             for number, text in enumerate(_lines(data), 1)
         ]
 
@@ -129,6 +134,14 @@ class Attribution:
         name = path.decode("utf-8", "surrogateescape")
         done = self._git.run("blame", "--porcelain", commit.hex(), "--", name)
         return list(_porcelain(done.out))
+
+
+def _known(room: Room, path: bytes) -> dict[int, LiveLine]:
+    """The lines of the base at *path* whose writers the room's ops tell."""
+    entry = room.covering(path)
+    at = path if entry is None else entry.path
+    lines = None if at is None else room.blame(at)
+    return {line.base_line: line for line in lines or () if line.base_line and line.seq is not None}
 
 
 def _porcelain(out: bytes) -> Iterator[Oid]:

@@ -158,6 +158,16 @@ class Room:
         """
         self._core.still = Still(self._core)
 
+    @property
+    def stands_behind(self) -> bool:
+        """Whether others have moved the base since `hold`."""
+        return self.base != self._core.base.commit
+
+    @property
+    def held_back(self) -> int:
+        """How many ops of others are not shown."""
+        return len(self._core.missed) if self.held else 0
+
     def release(self) -> None:
         """Show everything again; `catch_up` tells what was held back."""
         self._core.still = None
@@ -175,6 +185,10 @@ class Room:
     def hides(self, path: bytes) -> bool:
         """Whether the base's file at *path* is deleted, moved away, or covered."""
         return path in self._shown.state.by_base
+
+    def covering(self, path: bytes) -> Entry | None:
+        """The entry that the base's file at *path* is now; ``None``: it is as in the base, or not its any more."""
+        return self._core.state.by_base.get(path)
 
     def overlay(self, directory: bytes) -> Overlay | None:
         """What the room lays over *directory*, or ``None``: nothing.  Valid until the next change."""

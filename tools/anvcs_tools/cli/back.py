@@ -18,14 +18,13 @@ def blame(arguments: argparse.Namespace) -> int:
     place = find_place(arguments)
     path = place.relative([arguments.path], Path())[0]
     attribution = Attribution(place.repository.objects, place.repository.refs)
-    if arguments.live:
-        with place.repository.room(place.stream) as opened:
+    with place.repository.room(place.stream) as opened:
+        if arguments.live:
             lines = attribution.live(opened.room, path)
-    else:
-        head = place.repository.refs.get(f"refs/heads/{place.stream}")
-        if head is None:
+        elif opened.room.base is None:
             raise NothingCommitted
-        lines = attribution.committed(head, path)
+        else:
+            lines = attribution.committed(opened.room.base, path, opened.room)
     if arguments.json:
         print_json(blame_document(path, lines))
     else:
