@@ -8,6 +8,7 @@ from anvcs.errors import AnvcsError
 ERRNO: dict[str, int] = {
     # requests
     "BadRequest": errno.EINVAL,
+    "FollowInvalid": errno.EINVAL,
     "BadMoment": errno.EINVAL,
     "NoText": errno.EINVAL,
     "NothingAt": errno.ENOENT,

@@ -105,7 +105,7 @@ class Follower:
         self._admin = self.admin_dir = admin_dir
         self.units = units
         units.moved_on = self.follow
-        units.catch_up = self._take_all_in
+        units.catch_up = self._before_unit
         self._settler = settler
         self._switcher = switcher
         self._stat_job = stat_job
@@ -146,7 +146,11 @@ class Follower:
         stream = view.stream if isinstance(head, admin.Detached) else stream_of(head)
         target = head.oid if isinstance(head, admin.Detached) else view.refs.get(f"refs/heads/{stream}")
         self._take_all_in()
-        if (stream, detached) != (view.stream, view.detached):
+        same = (stream, detached) == (view.stream, view.detached)
+        if view.room.held and same and (target in (None, view.room.base) or not self._moved_here(target)):
+            return  # what others committed is shown at the next sync
+        self._let_go()
+        if not same:
             self._switch(stream, target, detached=detached)
         elif target is not None and target != view.room.base:
             if self._another_brings_it(target):
@@ -154,6 +158,41 @@ class Follower:
             self._follow_to(target)
         self.waiting_since = None
         self._movers.note(view.room.base)
+        self._stand_still()
+
+    # Standing still
+
+    def sync(self) -> int:
+        """Show what others did, also in a view that stands still; how many of their ops that are."""
+        held_back = self._view.room.held_back
+        self._let_go()
+        self.follow()
+        self._stand_still()
+        return held_back
+
+    def stand(self, *, still: bool) -> None:
+        """Whether the view is to show peers' work only when it is asked for."""
+        self._view.stands_still = still
+        if still:
+            self._stand_still()
+        else:
+            self.sync()
+
+    def _stand_still(self) -> None:
+        view = self._view
+        if view.stands_still and self.units.unit is None and not view.room.held:
+            self._take_all_in()
+            view.room.hold()
+
+    def _let_go(self) -> None:
+        """Show everything that was held back."""
+        room = self._view.room
+        if room.held:
+            before = room.base
+            room.release()
+            self._take_all_in()
+            if room.base is not None and room.base != before:
+                self._base_was_moved(before, room.base)
 
     def _settle(self, unit: Unit) -> bool:
         """Bring what a command of Git wrote into the room if the command has ended; whether it has."""
@@ -171,6 +210,11 @@ class Follower:
         return True
 
     # Other processes' ops
+
+    def _before_unit(self) -> None:
+        """A command of Git begins: it works on everything that the room has."""
+        self._let_go()
+        self._take_all_in()
 
     def _take_all_in(self) -> None:
         while not self.take_in():
@@ -284,6 +328,7 @@ class Follower:
         # What was saved since, or was left out of a commit of one agent's own work, Git has to look at.
         clean = [path for path in result.paths if room.entry(path) is None and not room.hides(path)]
         self._update_index(result.base, result.commit, clean, keep_staged=False)
+        self._stand_still()
 
     def _switch(self, stream: str, target: Oid | None, *, detached: bool) -> None:
         """HEAD names something else: another room."""
@@ -367,7 +412,7 @@ class Follower:
     def wip_job(self) -> Callable[[], None] | None:
         """What saves uncommitted work as a commit that plain Git can read; ``None`` when it is saved."""
         view = self._view
-        if view.room.seq == self._wip_seq or view.detached or self.units.unit is not None:
+        if view.room.seq == self._wip_seq or view.detached or self.units.unit is not None or view.room.stands_behind:
             return None
         self._wip_seq = view.room.seq
         plan = self._committer.prepare(view.room, CommitRequest(message="work in progress"), stream=view.stream)

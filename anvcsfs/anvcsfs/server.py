@@ -22,6 +22,7 @@ from anvcsfs.serving import Exits, Gate, install
 log = logging.getLogger(__name__)
 _SWITCH_S = 1e-4
 _CHECKPOINT_S = 20.0
+_CARD_S = 0.05
 _AGAIN_S = 0.2
 
 
@@ -73,6 +74,7 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
         nursery.start_soon(_on_signal)
         nursery.start_soon(_hear, parts, adapter)
         nursery.start_soon(_watch_log, parts, adapter)
+        nursery.start_soon(_show_card, parts)
         nursery.start_soon(_drop_late, parts, adapter)
         nursery.start_soon(_publish, parts, adapter)
         nursery.start_soon(_watch_refs, parts, adapter)
@@ -125,6 +127,17 @@ async def _watch_log(parts: Assembly, adapter: Adapter) -> None:
         for pause in watch.pauses:
             await trio.sleep(pause)
             await _take_in(parts, adapter)
+
+
+async def _show_card(parts: Assembly) -> None:
+    """Tell the other processes of the room what is being edited here, once it has been for a moment."""
+    company = parts.table.control.company
+    while True:
+        changed = trio.Event()
+        parts.table.writers_changed = changed.set
+        company.show_card()
+        await changed.wait()
+        await trio.sleep(_CARD_S)
 
 
 async def _drop_late(parts: Assembly, adapter: Adapter) -> None:

@@ -142,10 +142,13 @@ class Presence:
 
     def close(self) -> None:
         """Leave the room."""
+        if self._directory < 0:
+            return
         _remove(self._directory, self._name + _SOCKET)
         self._socket.close()
         self.bell.close()
         os.close(self._directory)
+        self._directory = -1
 
     def _enter(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,10 @@ _OLDER_S = 2
 """Files of a new view are this much older than its index, or Git would take them for changed since."""
 
 
+FOLLOW = ("live", "manual")
+"""Ways in which a view shows what its peers do."""
+
+
 class ViewDescriptionDamaged(AnvcsError):
     """``view.json`` does not say what it must."""
 
@@ -80,6 +84,8 @@ class ViewSpec:
     uid: int
     gid: int
     read_only: bool = False
+    follow: str = "live"
+    """``live`` shows peers' work at once, ``manual`` when it is asked for."""
     options: Mapping[str, bool] = field(default_factory=dict)
     """``allow_other``, ``default_permissions``, ``xattr``."""
 
@@ -273,5 +279,7 @@ def _encoded(spec: ViewSpec) -> bytes:
 def _decoded(name: str, common_dir: Path, fields: dict[str, Any]) -> ViewSpec:
     if fields.pop("format") != 1:
         raise ValueError("unknown format")
+    if fields.get("follow", "live") not in FOLLOW:
+        raise ValueError(f"follow is {fields['follow']!r}")
     fields["mountpoint"] = Path(fields["mountpoint"])
     return ViewSpec(name=name, common_dir=common_dir, **fields)

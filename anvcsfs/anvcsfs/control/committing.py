@@ -146,7 +146,7 @@ class CommitRequests:
         table.follower.adopt_forced()
         table.save_open_files()
         table.publisher.publish_all()
-        table.follower.follow()
+        table.follower.sync()
         if table.follower.units.unit is not None:
             self._wait_for_git(state)
         if not state.attempts:

@@ -16,6 +16,7 @@ from anvcs.errors import AnvcsError
 from anvcs.rooms.errors import RoomBusy
 from anvcsfs.callers import holds
 from anvcsfs.control.committing import CommitRequests
+from anvcsfs.control.company import Company, GrowingFile
 from anvcsfs.control.history import History
 from anvcsfs.control.looking_back import BlameFile, LookingBack
 from anvcsfs.control.reports import Reports, document
@@ -44,6 +45,7 @@ class Control:
         self.reports = Reports(table)
         self.commits = CommitRequests(table, self.reports)
         self.streams = StreamRequests(table)
+        self.company = Company(table, self._number, self._take)
         self.history = History(table.view, table.inodes, self._number)
         self.looking_back = LookingBack(table, self._number)
         self.git_link: bytes = b""
@@ -78,7 +80,6 @@ class Control:
             b"status": reports.status,
             b"log": reports.log,
             b"graph": reports.graph,
-            b"ops": reports.ops,
             b"agent": reports.agent,
         }
         for name, content in files.items():
@@ -91,6 +92,7 @@ class Control:
         self._known[b"commits"] = self.history.commits(top)
         self._known[b"at"] = self.looking_back.at(top)
         self._known[b"blame"] = self.looking_back.blame(top)
+        self._known.update(self.company.nodes(top))
         self._known[b"fsmonitor"] = ControlDir(self._number(), top, b"fsmonitor", self._monitor, list)
         for node in self._known.values():
             self._take(node)
@@ -117,6 +119,8 @@ class Control:
             when = node.mtime_ns
             size = self.looking_back.size(node)
             return Status(node.ino, node.mode, 1, node.uid, node.gid, 0, size, when, when, when, 0.0)
+        if isinstance(node, GrowingFile):
+            return self._growing_status(node)
         # Looking at .git must not wait for the index; opening it does.
         content = self.git_link if node.name == b".git" else self._content(node)
         if node.shown is not None and content != node.shown:
@@ -125,13 +129,20 @@ class Control:
         when = node.mtime_ns
         return Status(node.ino, node.mode, 1, node.uid, node.gid, 0, len(content), when, when, when, 0.0)
 
+    def _growing_status(self, node: GrowingFile) -> Status:
+        size = node.lines.size()
+        if size != node.size:
+            node.size, node.mtime_ns = size, time.time_ns()
+        when = node.mtime_ns
+        return Status(node.ino, node.mode, 1, node.uid, node.gid, 0, size, when, when, when, 0.0)
+
     def open(self, node: ControlFile, flags: int, caller: Caller) -> ControlHandle:
         """Open for reading or for a request."""
         writes = flags & os.O_ACCMODE != os.O_RDONLY
         if writes and node.request is None:
             raise OSError(errno.EACCES, f"{os.fsdecode(node.name)} can only be read")
         handle = ControlHandle(node, caller.pid)
-        if not writes:
+        if not writes and not isinstance(node, GrowingFile):
             handle.content = self._content(node)
         node.opens += 1
         self._table.handles.add(handle)
@@ -142,6 +153,8 @@ class Control:
 
     def read(self, handle: ControlHandle, offset: int, length: int) -> bytes:
         """Read; a request that was written to the same handle is carried out first."""
+        if isinstance(handle.node, GrowingFile):
+            return handle.node.lines.read(offset, length)
         if handle.wrote is not None:
             self._run(handle)
             # The writer's position is behind what it wrote: it reads the answer from there or from the start.

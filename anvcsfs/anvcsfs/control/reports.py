@@ -2,17 +2,14 @@
 
 import json
 import os
-import time
 from typing import TYPE_CHECKING
 
 from anvcs.git.program import Git
-from anvcs.model.ids import Seq
 from anvcsfs.later import Later
 
 if TYPE_CHECKING:
     from anvcsfs.table import Table
 
-_OPS_SHOWN = 1000
 _COMMITS_SHOWN = 50
 
 
@@ -27,7 +24,7 @@ def shown(path: bytes) -> str:
 
 
 class Reports:
-    """Content of ``status``, ``log``, ``graph``, ``ops``, ``agent``, ``stream`` and ``.git``."""
+    """Content of ``status``, ``log``, ``graph``, ``agent``, ``stream`` and ``.git``."""
 
     def __init__(self, table: "Table") -> None:
         self._table = table
@@ -89,31 +86,6 @@ class Reports:
             known = found.get(path)
             found[path] = {"path": shown(path), "status": "A" if known is None or known["status"] == "A" else "M"}
         return [found[path] for path in sorted(found)]
-
-    def ops(self) -> bytes:
-        """The room's latest ops, one JSON line each."""
-        view = self._view
-        return self._keep("ops", view.room.seq, self._ops)
-
-    def _ops(self) -> bytes:
-        after = max(0, self._view.room.seq - _OPS_SHOWN)
-        lines = []
-        for op in self._view.room.ops(Seq(after)):
-            item: dict[str, object] = {
-                "seq": op.seq,
-                "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(op.time_ns / 1e9))
-                + f".{op.time_ns // 1000 % 1_000_000:06d}Z",
-                "agent": op.agent,
-                "view": op.view,
-                "kind": op.kind,
-                "path": shown(op.path),
-            }
-            if op.old_path is not None:
-                item["old_path"] = shown(op.old_path)
-            if op.added or op.removed:
-                item.update(added=op.added, removed=op.removed)
-            lines.append(json.dumps(item, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
-        return b"".join(lines)
 
     def agent(self) -> bytes:
         """Who writes in this view."""

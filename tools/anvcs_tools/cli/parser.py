@@ -143,6 +143,10 @@ def _add_views(commands: _Subparsers) -> None:
     mount.add_argument("--model", metavar="M", help="the model behind the agent")
     mount.add_argument("--name", metavar="VIEW", help="name of the view (default: from the agent or DIR)")
     mount.add_argument("--foreground", action="store_true", help="serve until unmounted instead of returning")
+    mount.add_argument(
+        "--follow", choices=("live", "manual"),
+        help="show peers' work at once, or only at a write to .anvcs/sync (default: as last time, else live)",
+    )  # fmt: skip
     mount.add_argument("--read-only", action="store_true", help="refuse every change")
     mount.add_argument(
         "-o", dest="options", action="append", default=[], metavar="OPTS",

@@ -99,6 +99,7 @@ def _prepare(repository: "Repository", arguments: argparse.Namespace, options: M
         uid=os.getuid(),
         gid=os.getgid(),
         read_only=arguments.read_only or options.read_only,
+        follow=arguments.follow or given.get("follow", "") or (known.follow if known else "live"),
         options=_flags(config.mount, options),
     )
 

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from anvcs.errors import AnvcsError
+from anvcs.views import FOLLOW
 
 _FLAGS = frozenset({"allow_other", "default_permissions", "xattr"})
-_VALUES = frozenset({"agent", "model", "stream", "new_stream", "from", "name"})
+_VALUES = frozenset({"agent", "model", "stream", "new_stream", "from", "name", "follow"})
+_CHOICES = {"follow": FOLLOW}
 # What mount(8), fstab and the kernel say to each other: nothing for us to do.
 _FOR_OTHERS = frozenset({
     "defaults", "rw", "auto", "noauto", "nofail", "_netdev", "user", "users", "nouser", "owner", "group",
@@ -46,6 +48,8 @@ def parse_options(given: Iterable[str]) -> MountOptions:
         elif name in _VALUES:
             if not value:
                 raise MountOptionInvalid(option, f"needs a value: {name}=...")
+            if name in _CHOICES and value not in _CHOICES[name]:
+                raise MountOptionInvalid(option, f"must be one of {', '.join(_CHOICES[name])}")
             options.values[name] = value
         elif option and name not in _FOR_OTHERS and not option.startswith(_FOR_OTHERS_PREFIX):
             known = ", ".join(sorted(_FLAGS) + ["ro"] + [f"{known}=" for known in sorted(_VALUES)])
