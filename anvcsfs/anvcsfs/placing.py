@@ -63,7 +63,10 @@ class Placing:
             self._inodes.attach(parent, name, node)
         node.unlinked = False
         node.data = None
-        node.source = self._inodes.source_of(parent, name)
+        node.source = source = self._inodes.source_of(parent, name)
+        node.unasked = None
+        if isinstance(source, Entry):
+            node.opened = source.content_seq  # who deletes it once more means it
         node.size = -1
         node.reply = None
         self._view.notifier.content(node.ino)

@@ -11,8 +11,10 @@ import os
 import time
 
 from anvcs.errors import AnvcsError
+from anvcs.model.ids import Seq
 from anvcs.model.tree import SYMLINK
 from anvcsfs.attributes import join
+from anvcsfs.bases import Seen
 from anvcsfs.disk import DiskFiles, exchange_on_disk
 from anvcsfs.exchanging import Exchanges
 from anvcsfs.handles import Handles
@@ -148,10 +150,10 @@ class Renames:
         """A temporary renamed over a shared file: that file's next version."""
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         with self._files.losing_name(target):  # asks before the save takes *dest* out of its group
-            base = self._files.base_for(target, pid)
-            if base is None:  # named, so that it is right when others' ops come in with the save
-                base = self._files.version(target) or self._view.seen()
-            found, at = self._publisher.save_as(node, source, dest, base=base)
+            seen = self._files.base_for(target, pid)
+            if seen.base is None:  # named, so that it is right when others' ops come in with the save
+                seen = Seen(Seq(self._files.version(target)))
+            found, at = self._publisher.save_as(node, source, dest, seen, pid)
         os.unlink(self._view.real(source))
         self._view.pending.remove(source)
         self._inodes.drop_name(new_dir, new, target)
@@ -176,6 +178,7 @@ class Renames:
             if target is not None and at == dest:
                 self._inodes.drop_name(new_dir, new, target)
         view.attributes.rename(source, at)
+        view.bases.moved(source, at)
         if at != dest:
             self._renamed_elsewhere(node, new_dir, new, target, at)
             return
@@ -218,7 +221,7 @@ class Renames:
         real = self._view.ensure_real_parent(dest)
         (os.rename if target is None else exchange_on_disk)(part, real)
         try:
-            self._view.room.remove(source, seen=self._view.seen(node))
+            self._view.room.remove(source, seen=self._view.seen_of(node))
         except BaseException:
             (os.rename if target is None else exchange_on_disk)(real, part)
             os.unlink(part)
@@ -305,6 +308,7 @@ class Renames:
         else:
             at = view.room.rename_tree(source, dest, seen=view.seen()).at or dest
         view.attributes.rename_tree(source, at)
+        view.bases.moved(source, at)
         if at != dest:
             self._renamed_elsewhere(node, new_dir, new, None, at)
             return

@@ -13,17 +13,21 @@ from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
 from anvcs.rooms.errors import RoomBusy
 from anvcsfs.attributes import split
+from anvcsfs.bases import Seen
 from anvcsfs.births import permissions
-from anvcsfs.callers import family
 from anvcsfs.handles import FileHandle
 from anvcsfs.inodes import Inodes
 from anvcsfs.later import Later
-from anvcsfs.nodes import Dir, File, HistorySource
+from anvcsfs.nodes import Dir, File, HistorySource, Place
 from anvcsfs.placing import Placing
 from anvcsfs.view import BIG_BYTES, RULE_FILES, View
 from anvcsfs.working import Working
 
-_READERS = 32
+
+def _based_on(work: Working, seen: Seen) -> Working:
+    if seen.base is not None:
+        work.base, work.had, work.doubts = seen.base, seen.had, seen.doubts
+    return work
 
 
 def git_mode(node: File) -> int:
@@ -117,6 +121,8 @@ class SharedFiles:
     def read(self, handle: FileHandle, offset: int, length: int) -> bytes:
         """Up to *length* bytes at *offset*."""
         node = handle.node
+        if handle.readable and node.place is Place.SHARED and (node.work is None or not node.work.dirty):
+            handle.seen = Seen(Seq(self._version_read(node)))
         if node.work is not None:
             return node.work.read(offset, length)
         if node.pinned is not None and node.pinned.source is not None:
@@ -145,29 +151,31 @@ class SharedFiles:
 
     def version(self, node: File) -> int:
         """Names the content that *node* shows now."""
-        return node.source.content_seq if isinstance(node.source, Entry) else 0
+        # As in the base: that moves, so what tells when it was seen is the room's last op.
+        return node.source.content_seq if isinstance(node.source, Entry) else self._view.room.told
+
+    def _version_read(self, node: File) -> int:
+        """Names the content that a read gives now, which may be an older one for a moment."""
+        if node.pinned is None or node.pinned.source is None:
+            return self.version(node)
+        if isinstance(node.pinned.source, Entry):
+            return node.pinned.source.content_seq
+        return self.version(node) - 1
 
     def note_reader(self, node: File, pid: int) -> None:
         """*pid* opens the current content: a later save of its may be based on it."""
         node.unasked = None
-        if node.seen is None:
-            node.seen = {}
-        node.seen[pid] = self.version(node)
-        if len(node.seen) > _READERS:
-            del node.seen[next(iter(node.seen))]
+        node.opened = self.version(node)
+        self._view.bases.opened(node.path, pid, self._version_read(node))
 
-    def base_for(self, node: File, pid: int) -> int | None:
-        """The version that the writer *pid* had seen; ``None`` when it must be the current one."""
-        seen = node.seen
-        if not seen:
-            return None
-        current = self.version(node)
-        if all(version == current for version in seen.values()):
-            return None
-        for member in family(pid):
-            if member in seen:
-                return seen[member]
-        return max(seen.values())
+    def opened(self, handle: FileHandle) -> None:
+        """*handle* was opened for reading, and not emptied by that."""
+        self.note_reader(handle.node, handle.pid)
+        handle.seen = Seen(Seq(self._version_read(handle.node)))
+
+    def base_for(self, node: File, pid: int) -> Seen:
+        """What the writer *pid* had seen of *node*."""
+        return self._view.bases.of(node.path, pid, self.version(node))
 
     def work_on(self, node: File, *, empty: bool = False) -> Working:
         """The working copy of *node*, made if need be; *empty* when it is about to be truncated."""
@@ -182,6 +190,34 @@ class SharedFiles:
             node.work = work
         return work
 
+    def _work_through(self, handle: FileHandle, offset: int) -> Working:
+        """The working copy for a write at *offset*, counted in what the writer has seen."""
+        node = handle.node
+        if node.work is not None and node.work.dirty:
+            return node.work
+        if handle.appends or node.unlinked:
+            return self.work_on(node)
+        seen = handle.seen if handle.seen is not None else self.base_for(node, handle.pid)
+        older = self._older(node, seen)
+        if older is None or (offset >= len(older) and offset == self.size(node)):  # it went to the end first
+            return self.work_on(node)
+        if node.work is not None:
+            node.work.close()
+        node.work = _based_on(Working(self._view.scratch, older), seen)
+        self._view.notifier.content(node.ino)  # what the kernel has is the newer version
+        return node.work
+
+    def _older(self, node: File, seen: Seen) -> bytes | None:
+        """The bytes that *seen* says, unless they are the current ones or can't be had."""
+        if seen.had is not None:
+            return seen.had
+        source = node.source
+        if seen.base is None or seen.base >= self.version(node) or not isinstance(source, Entry):
+            return None
+        if source.content is not Content.TEXT:
+            return None
+        return self._view.room.text_at(source.id, seen.base)
+
     def _copy_of(self, source: Path) -> Working:
         ready = self._copies.pop(source, None)
         if ready is not None:
@@ -195,7 +231,9 @@ class SharedFiles:
     def write(self, handle: FileHandle, offset: int, data: bytes) -> int:
         """Put *data* at *offset*."""
         node = handle.node
-        self.work_on(node).write(offset, data)
+        work = self._work_through(handle, offset)
+        # Where the kernel thinks the end is may be the end of an older version.
+        work.write(work.size if handle.appends else offset, data)
         self._wrote(node, handle)
         return len(data)
 
@@ -205,10 +243,10 @@ class SharedFiles:
         Who empties a file is about to write it anew, from what it read before.
         """
         fresh = node.work is None or not node.work.dirty
-        work = self.work_on(node, empty=size == 0)
+        work = self._work_through(handle, size) if handle is not None and size else self.work_on(node, empty=size == 0)
         if size == 0 and fresh:
-            seen = self.base_for(node, pid)
-            work.base = work.base if seen is None else seen
+            seen = None if handle is None else handle.seen
+            _based_on(work, self.base_for(node, pid) if seen is None else seen)
         if work.size != size or not work.dirty:  # it may be called again after Later
             work.truncate(size)
             self._wrote(node, handle)
@@ -252,14 +290,13 @@ class SharedFiles:
                     self.placing.put(node, at)
                     self._view.attributes.rename(path, at)
             node.taken = None
-            if work.base in (None, before) and self._view.room.told == self._view.room.seq:
+            if work.had is None and work.base in (None, before) and self._view.room.told == self._view.room.seq:
                 base = None  # nobody else's work came between: what was written is what there is
             self._after_save(node, base)
+            self._note_writer(node, handle, work, base)
             self._show_merged(node, base)
-            if handle is not None:
-                self.note_reader(node, handle.pid)
         work.dirty = False
-        work.base = self.version(node)
+        work.base, work.had, work.doubts = self.version(node), None, ()
         if node.writers == 0 or (node.writers == 1 and handle is not None and handle.writable):
             self._settle(node)
 
@@ -283,7 +320,16 @@ class SharedFiles:
         mode = git_mode(node)
         seen = view.seen() if node.taken is None else node.taken
         if whole is None:
-            moved = view.room.write(path, work.content(), base=base, seen=seen, mode=mode, mtime_ns=node.mtime_ns)
+            moved = view.room.write(
+                path,
+                work.content(),
+                base=base,
+                had=work.had,
+                doubts=work.doubts,
+                seen=seen,
+                mode=mode,
+                mtime_ns=node.mtime_ns,
+            )
         else:
             moved = view.room.write_object(path, *whole, base=base, seen=seen, mode=mode, mtime_ns=node.mtime_ns)
         path = path if moved.at is None else moved.at
@@ -328,6 +374,19 @@ class SharedFiles:
             parent = self._inodes.find_loaded(directory)
             if isinstance(parent, Dir):
                 self._inodes.replace_source(parent, name, self._inodes.source_of(parent, name))
+
+    def _note_writer(self, node: File, handle: FileHandle | None, work: Working, base: Seq | None) -> None:
+        """Who saved knows what it wrote; what was merged into it nobody has read yet."""
+        if handle is None:
+            return
+        version, source = self.version(node), node.source
+        mine: bytes | None = None
+        if base is not None and work.in_memory and isinstance(source, Entry):
+            written = work.content()
+            mine = written if self._view.entry_bytes(source) != written else None
+        known = version if mine is None or base is None else base
+        self._view.bases.wrote(node.path, handle.pid, known, mine)
+        handle.seen = Seen(Seq(known), mine)
 
     def _show_merged(self, node: File, base: Seq | None) -> None:
         """A save from a stale base: the room may now say more than the writer wrote."""

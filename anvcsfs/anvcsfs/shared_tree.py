@@ -78,7 +78,7 @@ class SharedTree:
         """Remove one name of a shared file; who had not seen its latest edit removes nothing."""
         path = join(parent.path, name)
         with self._files.losing_name(node):
-            moved = self._view.room.remove(path, seen=self._view.seen(node))
+            moved = self._view.room.remove(path, seen=self._view.seen_of(node))
         if moved.kept:
             self._files.placing.stays(parent, name, node)
             return

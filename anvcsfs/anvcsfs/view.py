@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from anvcs.model.tree import DIRECTORY, SYMLINK, TreeEntry
 from anvcs.presence import Presence
 from anvcs.rooms.room import Room
 from anvcsfs.attributes import AttributeStore, join
+from anvcsfs.bases import Bases
 from anvcsfs.deep import DEEP_BYTES, DeepNames
 from anvcsfs.hearing import LogWatch
 from anvcsfs.journal import Journal
@@ -45,6 +46,8 @@ class Limits:
     """How often uncommitted work is saved as a commit under ``refs/anvcs/wip``."""
 
 
+_NOTICE_NS = 1_000_000_000
+"""How long an edit by somebody else counts as unknown to who has not read it."""
 _ITEM_BYTES = 250
 """What the cache needs for an item beside its content."""
 
@@ -100,6 +103,7 @@ class View:
         gid: int,
         limits: Limits,
         read_only: bool = False,
+        stands_still: bool = False,
     ) -> None:
         self.folder = folder
         self.git = git
@@ -118,6 +122,8 @@ class View:
         self.epoch_ns = epoch_ns
         self.uid, self.gid = uid, gid
         self.limits, self.read_only = limits, read_only
+        self.stands_still = stands_still
+        """Whether peers' work is shown only when it is asked for (``follow`` is ``manual``)."""
         self.local = os.fsencode(folder / "local")
         os.makedirs(self.local, exist_ok=True)
         self._deep = DeepNames(self.real)
@@ -126,6 +132,7 @@ class View:
         self.lost = False
         """Whether the store was moved or removed: then nothing can be changed."""
         self.scratch = folder / "work"
+        self.bases = Bases()
         self.attributes = AttributeStore(folder / "view.sqlite")
         self.cache = ContentCache()
         self.pending = Pending(folder / "pending")
@@ -152,19 +159,42 @@ class View:
     def seen(self, *files: object) -> Seq | None:
         """What who asks for a change of *files* (nodes) can have known of the room (`Room.told`).
 
-        An edit by somebody else about which nobody in this view has asked is not known.
+        An edit by somebody else is not known to a view in which nobody has asked about the
+        file since; nor is it at once to who only asked for its attributes.
         """
         if self.by_git:
             return None  # a command of Git works on a copy, and is merged as a whole
-        unasked = [file.unasked for file in files if isinstance(file, File) and file.unasked is not None]
-        return min([self.room.told, *unasked])
+        unread = [seen for file in files if isinstance(file, File) for seen in self._unread(file)]
+        return min([self.room.told, *unread])
+
+    def seen_of(self, file: File) -> Seq | None:
+        """`seen` by who asks for the deletion of *file* and may have read more of it than of the rest."""
+        seen, entry = self.seen(file), self.room.entry(file.path)
+        if seen is not None and entry is not None and file.opened >= entry.content_seq:
+            seen = max(seen, entry.content_seq)
+        return seen
+
+    def _unread(self, file: File) -> Iterator[Seq]:
+        """The last op before what somebody else did to *file* unnoticed."""
+        if file.unasked is not None:
+            yield file.unasked
+        entry = self.room.entry(file.path)
+        if entry is None or file.opened >= entry.content_seq:
+            return
+        before = Seq(entry.content_seq - 1)
+        for op in self.room.ops(before, 1):
+            foreign = op.view != self.author.view and op.kind != "create"
+            if foreign and time.time_ns() - op.time_ns < _NOTICE_NS:
+                yield before
 
     def entered(self, room: Room) -> None:
         """The view shows *room* now: be woken by those who write there, and wake them."""
         if room.file != self._entered:
             self.presence.move(room.file)
             self.log_watch.move(room.file)
+            self.bases.forget()
             self._entered = room.file
+        self.shared_room = room
         room.on_append(self.presence.bell.ring)
 
     # Local files

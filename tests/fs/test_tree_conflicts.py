@@ -179,12 +179,41 @@ def test_a_delete_by_who_has_not_looked_since_the_edit(views: Views):
     assert views.records == [("delete-edit", b"main.py")]
 
 
-@pytest.mark.parametrize("look", ["stat", "read", "walk"])
-def test_a_delete_by_who_has_looked_is_one(views: Views, look: str):
+@pytest.mark.parametrize("look", ["stat", "walk"])
+def test_a_delete_by_who_only_saw_that_there_is_a_file_a_moment_ago(views: Views, look: str):
+    """``rm`` asks for the attributes itself: its user may have read the file long before."""
+    views.bob.read(b"main.py")
+    views.ann.write(b"main.py", b"changed\n")
+    views.hear()
+    views.bob.walk() if look == "walk" else views.bob.stat(b"main.py")
+    unlink_blindly(views.bob, b"main.py")
+    assert views.agree() == ALL | {b"main.py": b"changed\n"}
+    assert views.records == [("delete-edit", b"main.py")]
+
+
+def test_who_deletes_once_more_means_it(views: Views):
+    views.bob.read(b"main.py")
+    views.ann.write(b"main.py", b"changed\n")
+    views.bob.unlink(b"main.py")
+    views.bob.unlink(b"main.py")
+    assert b"main.py" not in views.agree()
+
+
+def test_a_delete_a_while_after_the_edit(views: Views, monkeypatch: pytest.MonkeyPatch):
     views.bob.stat(b"main.py")
     views.ann.write(b"main.py", b"changed\n")
     views.hear()
-    views.bob.walk() if look == "walk" else getattr(views.bob, look)(b"main.py")
+    monkeypatch.setattr("anvcsfs.view._NOTICE_NS", 0)
+    views.bob.stat(b"main.py")
+    unlink_blindly(views.bob, b"main.py")
+    assert b"main.py" not in views.agree()
+
+
+def test_a_delete_by_who_has_read_the_edit_is_one(views: Views):
+    views.bob.stat(b"main.py")
+    views.ann.write(b"main.py", b"changed\n")
+    views.hear()
+    views.bob.read(b"main.py")
     unlink_blindly(views.bob, b"main.py")
     assert b"main.py" not in views.agree()
     assert views.records == []
