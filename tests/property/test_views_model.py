@@ -65,10 +65,13 @@ class Client:
             return None
         return self.marks.edit(seen.text, random.Random(seed))
 
-    def saved(self, path: bytes) -> None:
-        """It goes on from what it reads next, as agents do."""
+    def saved(self, path: bytes, buffer: bytes | None) -> None:
+        """It goes on from its buffer, as editors do, or (``None``) from what it reads next, as agents do."""
         self.marks.acknowledge()
         del self.read[path]
+        ino = self.ino(path)
+        if buffer is not None and ino is not None:
+            self.read[path] = Seen(ino, buffer)
 
 
 class Views(RuleBasedStateMachine):
@@ -98,22 +101,22 @@ class Views(RuleBasedStateMachine):
     def look(self, view: int, path: bytes) -> None:
         self.clients[view].look(path)
 
-    @rule(view=views, path=paths, seed=seeds)
-    def rewrite(self, view: int, path: bytes, seed: int) -> None:
+    @rule(view=views, path=paths, seed=seeds, again=st.booleans())
+    def rewrite(self, view: int, path: bytes, seed: int, again: bool) -> None:
         client = self.clients[view]
         text = client.edited(path, seed)
         if text is not None:
             client.station.kernel.write(path, text)
-            client.saved(path)
+            client.saved(path, text if again else None)
 
-    @rule(view=views, path=paths, seed=seeds)
-    def replace(self, view: int, path: bytes, seed: int) -> None:
+    @rule(view=views, path=paths, seed=seeds, again=st.booleans())
+    def replace(self, view: int, path: bytes, seed: int, again: bool) -> None:
         client = self.clients[view]
         text = client.edited(path, seed)
         if text is not None:
             client.station.kernel.write(path + b".tmp", text)
             client.station.kernel.rename(path + b".tmp", path)
-            client.saved(path)
+            client.saved(path, text if again else None)
 
     @rule(view=views, path=paths, seed=seeds)
     def append(self, view: int, path: bytes, seed: int) -> None:
@@ -136,7 +139,7 @@ class Views(RuleBasedStateMachine):
     @rule(view=views, old=paths, new=paths)
     def rename(self, view: int, old: bytes, new: bytes) -> None:
         client = self.clients[view]
-        if client.ino(old) is not None and client.station.kernel.find(new) is None:
+        if old != new and client.ino(old) is not None and client.station.kernel.find(new) is None:
             client.station.kernel.rename(old, new)
 
     @rule(view=views, path=paths)
