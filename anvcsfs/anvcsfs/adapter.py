@@ -21,7 +21,7 @@ from pyfuse3 import (
 )
 
 from anvcs.errors import AnvcsError
-from anvcs.rooms.errors import RoomBusy
+from anvcs.rooms.errors import NotCompared, RoomBusy
 from anvcsfs.control_nodes import ControlFile
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import FileHandle
@@ -70,7 +70,7 @@ class Adapter(pyfuse3.Operations):
             for _ in range(_ATTEMPTS):
                 try:
                     return verb()
-                except Later as later:
+                except (Later, NotCompared) as later:
                     await self.in_thread(later.job)
                 except RoomBusy:
                     now = trio.current_time()

@@ -105,6 +105,7 @@ class _Builder:
             author=self._author,
             base=base,
             text_limit=text_bytes,
+            patient=False,
         )
 
     def build(self) -> Assembly:
@@ -178,6 +179,7 @@ class _Builder:
         table.follower.save_open_files = table.save_open_files
         table.committer = committer
         table.control.company.keep_follow = self._keep_follow
+        table.control.reports.follow = table.follower.follow
         table.control.show_git(admin.git_file(self._admin))
         complete_moves(view)
         table.publisher.recover()

@@ -25,6 +25,7 @@ ERRNO: dict[str, int] = {
     # rooms
     "RoomError": errno.EIO,
     "RoomBusy": errno.EAGAIN,
+    "NotCompared": errno.EAGAIN,
     "EpochOver": errno.EAGAIN,
     "RoomFull": errno.ENOSPC,
     "RoomReadOnly": errno.EROFS,

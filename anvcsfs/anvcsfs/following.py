@@ -323,6 +323,9 @@ class Follower:
 
     def committed(self, result: CommitResult) -> None:
         """A commit of ours is on the stream: what it took is no longer a change."""
+        for path, value in result.values.items():
+            if (leaf := result.leaves[path]) is not None:
+                self._view.room.note_value(path, leaf, value)
         self._move(result.commit, keep=True)
         room = self._view.room
         # What was saved since, or was left out of a commit of one agent's own work, Git has to look at.

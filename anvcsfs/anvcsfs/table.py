@@ -40,6 +40,7 @@ class Table(Names):
 
     def finish(self) -> None:
         """After the last request: nothing stays in memory only."""
+        self.view.room.compare_at_once()
         self._to_the_end(self.save_open_files)
         self._to_the_end(self.publisher.publish_small)
 

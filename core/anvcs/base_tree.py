@@ -1,5 +1,6 @@
 """The room's window on Git: wires `anvcs.git` to the port `anvcs.rooms` asks for."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from anvcs.git.program import Git
 from anvcs.git.skeleton import Skeleton
 from anvcs.model.ids import Oid
 from anvcs.model.tree import DIRECTORY, TreeChange, TreeEntry
+
+_IN_MEMORY = 8 << 20
 
 
 class GitBaseTree:
@@ -54,6 +57,19 @@ class GitBaseTree:
     def shown_size(self, oid: Oid, path: bytes) -> int:
         """Length of `show` without reading the blob where no conversion applies."""
         return len(self.show(oid, path)) if self._converts(path) else self._git.header(oid)
+
+    def shown_hash(self, oid: Oid, path: bytes) -> bytes:
+        """SHA-256 of `show`; what is large goes over the disk."""
+        if self._git.header(oid) <= _IN_MEMORY:
+            return hashlib.sha256(self.show(oid, path)).digest()
+        with tempfile.TemporaryDirectory(prefix="anvcs-hash-", dir=self._git.common_dir / "anvcs") as folder:
+            file = Path(folder, "value")
+            if self._converts(path):
+                self._skeleton.smudge_file(path, oid, file)
+            else:
+                self._git.spool_blob(oid, file)
+            with file.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").digest()
 
     def _converts(self, path: bytes) -> bool:
         """Whether a checkout writes other bytes than the blob's."""

@@ -72,6 +72,8 @@ class _Input:
     """What the base has there: a file committed with CRLF keeps it under ``text=auto``."""
     data: bytes | None = None
     file: Path | None = None
+    value: bytes | None = None
+    """SHA-256 of the bytes in *file*."""
     oid: Oid | None = None
     gone: bool = False
 
@@ -105,6 +107,8 @@ class CommitResult:
     subject: str
     paths: tuple[bytes, ...]
     leaves: Mapping[bytes, Leaf | None]
+    values: Mapping[bytes, bytes]
+    """SHA-256 of the large files among them that Git stores as they are shown."""
     contributors: tuple[Contributor, ...]
     duration_s: float
     remarks: tuple[str, ...] = ()
@@ -166,7 +170,7 @@ class Committer:
         if entry.content is Content.GIT or entry.content is Content.NONE:
             return _Input(path, entry.mode, oid=Oid(entry.ref))
         if entry.content is Content.OPAQUE:
-            return _Input(path, entry.mode, old, file=room.object_path(entry))
+            return _Input(path, entry.mode, old, file=room.object_path(entry), value=entry.ref)
         return _Input(path, entry.mode, old, data=room.read(entry))
 
     # Writing to Git
@@ -192,6 +196,10 @@ class Committer:
             previous = self._git.blob(item.old.oid) if known and item.old is not None else None
             data = self._skeleton.clean(item.path, data, previous)
         return Leaf(item.mode, self._git.write_blob(data))
+
+    def _values(self, plan: Plan) -> dict[bytes, bytes]:
+        unconverted = (item for item in plan.inputs if self._skeleton.conversion(item.path) is None)
+        return {item.path: item.value for item in unconverted if item.value is not None}
 
     def execute(self, plan: Plan) -> CommitResult:
         """Objects, hooks, commit, ref, note: in this order.
@@ -234,6 +242,7 @@ class Committer:
             subject=message.split(b"\n", 1)[0].decode("utf-8", "replace"),
             paths=tuple(sorted(leaves)),
             leaves=leaves,
+            values=self._values(plan),
             contributors=plan.contributors,
             duration_s=time.monotonic() - plan.started_s,
             remarks=(*remarks, *([hooks.output] if hooks.output else [])),

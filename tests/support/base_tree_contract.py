@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from anvcs.model.ids import Oid
 from anvcs.model.tree import DIRECTORY, EXECUTABLE, REGULAR, Leaf
@@ -46,6 +47,7 @@ class BaseTreeContract:
             assert mode in {REGULAR, EXECUTABLE}
             assert tree.show(blob, path) == FILES[path]
             assert tree.shown_size(blob, path) == len(FILES[path])
+            assert tree.shown_hash(blob, path) == sha256(FILES[path]).digest()
 
     def test_tells_what_differs(self, tree: BaseTree, commit: Committing) -> None:
         old, new = commit(FILES), commit(FILES | {b"a": b"other\n", b"n/m": b"new\n", b"d/g": b"two\n"})

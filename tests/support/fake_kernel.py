@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from anvcs.rooms.errors import NotCompared
 from anvcsfs.control_nodes import ControlHandle
 from anvcsfs.handles import FileHandle
 from anvcsfs.later import Later
@@ -49,7 +50,7 @@ class FakeKernel:
         for _ in range(_ATTEMPTS):
             try:
                 return verb()
-            except Later as later:
+            except (Later, NotCompared) as later:
                 self.waits += 1
                 later.job()
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))

@@ -63,5 +63,8 @@ class FakeTree:
     def shown_size(self, oid: Oid, path: bytes) -> int:
         return len(self.blobs[oid])
 
+    def shown_hash(self, oid: Oid, path: bytes) -> bytes:
+        return hashlib.sha256(self.blobs[oid]).digest()
+
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
         return None

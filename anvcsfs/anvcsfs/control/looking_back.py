@@ -117,7 +117,9 @@ class LookingBack:
             directory = inodes.walk(path)
             if directory is None:
                 return []
-            return [name for name in inodes.names(directory) if path or name not in inodes.fixed]
+            found = [name for name in inodes.names(directory) if path or name not in inodes.fixed]
+            inodes.drop_if_unused(directory)
+            return found
 
         return names
 
@@ -129,6 +131,7 @@ class LookingBack:
         target = inodes.child(home, name)
         if target is None:
             return None
+        inodes.drop_if_unused(target)  # only looked at: the kernel may never ask for it
         known, is_dir = self._nodes.get(path), isinstance(target, Dir)
         if known is not None and inodes.has(known) and isinstance(known, BlameDir) == is_dir:
             return known

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from anvcs.git.program import Git
@@ -30,6 +31,8 @@ class Reports:
         self._table = table
         self._view = table.view
         self.last_error: dict[str, object] | None = None
+        self.follow: Callable[[], None] = lambda: None
+        """Takes in what Git did."""
         self._kept: dict[str, tuple[object, bytes]] = {}
 
     def _keep(self, name: str, key: object, make: object) -> bytes:
@@ -40,7 +43,8 @@ class Reports:
         return kept[1]
 
     def status(self) -> bytes:
-        """State of the view as one JSON document."""
+        """State of the view as one JSON document, what Git did a moment ago included."""
+        self.follow()
         view = self._view
         key = (
             view.journal.count,

@@ -1,12 +1,15 @@
 """The base: the commit a room stands on, read through what the façade injects."""
 
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
+from hashlib import sha256
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from anvcs.model.ids import Oid
 from anvcs.model.tree import DIRECTORY, GITLINK, Leaf, TreeChange, TreeEntry
+from anvcs.rooms.errors import NotCompared
+
+T = TypeVar("T")
 
 
 class BaseTree(Protocol):
@@ -30,6 +33,9 @@ class BaseTree(Protocol):
     def shown_size(self, oid: Oid, path: bytes) -> int:
         """Length of what `show` gives, without reading it where that is possible."""
 
+    def shown_hash(self, oid: Oid, path: bytes) -> bytes:
+        """SHA-256 of what `show` gives, whatever its size, without holding it in memory."""
+
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
         """A clean line merge, or ``None`` where the two sides conflict."""
 
@@ -39,30 +45,30 @@ class _Count(NamedTuple):
     exact: bool
 
 
-class _Shown(NamedTuple):
-    size: int
-    digest: bytes | None
-
-
 _CACHED = 4096
+_AT_ONCE = 1 << 20
+"""Bytes that are hashed where they are asked for."""
 
 
 class Base:
     """One commit of a `BaseTree`, with small caches that a move of the base empties."""
 
-    def __init__(self, tree: BaseTree, commit: Oid | None) -> None:
+    def __init__(self, tree: BaseTree, commit: Oid | None, *, patient: bool = True) -> None:
+        """*patient*: large values are compared here and now; else `NotCompared` asks for a thread."""
         self.tree = tree
         self.commit = commit
+        self.patient = patient
         self._leaves: dict[bytes, Leaf | None] = {}
         self._counts: dict[bytes, _Count] = {}
-        self._shown: dict[tuple[Oid, bytes], _Shown] = {}
+        self._sizes: dict[tuple[Oid, bytes], int] = {}
+        self._hashes: dict[tuple[Oid, bytes], bytes] = {}
 
     def move(self, commit: Oid | None) -> None:
         """Stand on another commit."""
         self.commit = commit
         self._leaves.clear()
         self._counts.clear()
-        self._shown.clear()
+        self._sizes.clear()
 
     def leaf(self, path: bytes) -> Leaf | None:
         """What the base has at *path* unless that is a directory."""
@@ -103,28 +109,44 @@ class Base:
 
     def size(self, leaf: Leaf, path: bytes) -> int:
         """Length of *leaf* as shown at *path*; submodules have none."""
-        return 0 if leaf.mode == GITLINK else self._look(leaf.oid, path).size
+        if leaf.mode == GITLINK:
+            return 0
+        key = leaf.oid, path
+        size = self._sizes.get(key)
+        if size is None:
+            size = self.tree.shown_size(*key)
+            _keep(self._sizes, key, size)
+        return size
 
-    def shows(self, leaf: Leaf, path: bytes, data: bytes) -> bool:
-        """Whether *data* is what *leaf* shows at *path*."""
+    def shows(self, leaf: Leaf, path: bytes, value: bytes) -> bool:
+        """Whether the content with the SHA-256 *value*, of the right size, is what *leaf* shows at *path*.
+
+        Raises:
+            NotCompared: it is large and has not been hashed yet.
+        """
         if leaf.mode == GITLINK:
             return False
-        shown = self._look(leaf.oid, path)
-        if shown.size != len(data):
-            return False
-        if shown.digest is None:
-            shown = _Shown(shown.size, _digest(self.tree.show(leaf.oid, path)))
-            self._shown[leaf.oid, path] = shown
-        return shown.digest == _digest(data)
+        key = leaf.oid, path
+        if key not in self._hashes:
+            if not self.patient and self.size(leaf, path) > _AT_ONCE:
+                raise NotCompared(path, lambda: self._hash(key))
+            self._hash(key)
+        return self._hashes[key] == value
 
-    def _look(self, oid: Oid, path: bytes) -> _Shown:
-        shown = self._shown.get((oid, path))
-        if shown is None:
-            if len(self._shown) >= _CACHED:
-                self._shown.clear()
-            shown = self._shown[oid, path] = _Shown(self.tree.shown_size(oid, path), None)
-        return shown
+    def note(self, leaf: Leaf, path: bytes, value: bytes) -> None:
+        """Remember that *leaf* shows the content with the SHA-256 *value* at *path*."""
+        _keep(self._hashes, (leaf.oid, path), value)
+
+    def _hash(self, key: tuple[Oid, bytes]) -> None:
+        _keep(self._hashes, key, self.tree.shown_hash(*key))
 
 
-def _digest(data: bytes) -> bytes:
-    return blake2b(data, digest_size=16).digest()
+def hash_of(data: bytes) -> bytes:
+    """How `Base.shows` names a content."""
+    return sha256(data).digest()
+
+
+def _keep(cache: dict[tuple[Oid, bytes], T], key: tuple[Oid, bytes], value: T) -> None:
+    if len(cache) >= _CACHED:
+        cache.clear()
+    cache[key] = value

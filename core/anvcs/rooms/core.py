@@ -12,7 +12,7 @@ from anvcs.model.conflict import Side
 from anvcs.model.ids import FileId, Oid, Seq, base_file_id
 from anvcs.model.room import Author, Content, Entry, Moved
 from anvcs.model.tree import GITLINK, Leaf
-from anvcs.rooms.basetree import Base
+from anvcs.rooms.basetree import Base, hash_of
 from anvcs.rooms.conflicts import OpenConflicts, end_with_file, read_open
 from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.draft import Draft, note_shown
@@ -189,7 +189,8 @@ class Core:
         path = entry.path or entry.base_path or b""
         if self.base.size(leaf, path) != entry.size:
             return False
-        return self.base.shows(leaf, path, self.read(entry))
+        value = entry.ref if entry.content is Content.OPAQUE else hash_of(self.read(entry))
+        return self.base.shows(leaf, path, value)
 
     def read(self, entry: Entry) -> bytes:
         """What *entry*, a current one, shows."""

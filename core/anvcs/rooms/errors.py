@@ -8,12 +8,14 @@ AnvcsError
     ├── RoomReadOnly       the room can't be written from here
     ├── RoomDamaged        the file or a record in it isn't what was written
     ├── StoreVersion       the file was written by another version of the format
+    ├── NotCompared        a large value has to be hashed first, in a thread
     ├── NoSuchPath         nothing is shown at a path
     ├── PathInUse          something that doesn't allow the request is at a path
     ├── DirectoryNotEmpty  a directory still shows something
     └── NoSuchConflict     no conflict record has a name
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from anvcs.errors import AnvcsError
@@ -72,6 +74,14 @@ class StoreVersion(RoomError):
         age = "newer" if found > supported else "older"
         super().__init__(f"{file.name} was written in format {found}, {age} than format {supported} of this program")
         self.file, self.found, self.supported = file, found, supported
+
+
+class NotCompared(RoomError):
+    """Whether a large value is the base's isn't known; nothing has changed, and *job* finds out, in any thread."""
+
+    def __init__(self, path: bytes, job: Callable[[], None]) -> None:
+        super().__init__(f"{path!r} must be compared with the base first")
+        self.path, self.job = path, job
 
 
 class NoSuchPath(RoomError):

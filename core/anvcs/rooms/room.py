@@ -83,16 +83,18 @@ class Room:
         hunks: Hunks = line_hunks,
         broken: Broken | None = None,
         budget: int = DOCUMENT_BUDGET,
+        patient: bool = True,
     ) -> "Room":
         """Open the room in *file*; a missing one is created standing on *base*.
 
         *hunks* finds the lines that differ, *broken* the first line of a path's content that
         can't be parsed (see `Broken`), *budget* is the memory for documents in bytes.
+        Without *patient* a method that would have to hash a large value raises `NotCompared`.
         """
         log = OpLog(file, base, read_only=read_only)
         try:
             settings = Settings(author, text_limit, hunks, broken)
-            core = Core(log, Base(tree, None), ObjectFiles(objects), settings, budget)
+            core = Core(log, Base(tree, None, patient=patient), ObjectFiles(objects), settings, budget)
         except BaseException:
             log.close()
             raise
@@ -220,6 +222,14 @@ class Room:
         entry = self._core.state.by_id.get(file)
         path = None if entry is None else entry.base_path or entry.path
         return content_at(self._core, file, seq, path).data
+
+    def note_value(self, path: bytes, leaf: Leaf, sha256: bytes) -> None:
+        """Remember that *leaf*, as shown at *path*, is the value with this hash: nobody need compare them."""
+        self._core.base.note(leaf, path, sha256)
+
+    def compare_at_once(self) -> None:
+        """From now on nobody minds waiting for a large value to be hashed."""
+        self._core.base.patient = True
 
     def object_path(self, entry: Entry) -> Path:
         """The file in ``objects/`` that holds an opaque entry's value."""
