@@ -67,6 +67,8 @@ class Adapter(pyfuse3.Operations):
             if self._gate.heard:
                 self._gate.heard = False
                 self.take_in()
+            if self._table.follower.units.ended:
+                self._table.follower.hear_git()
             for _ in range(_ATTEMPTS):
                 try:
                     return verb()

@@ -241,6 +241,13 @@ class Follower:
         except (AnvcsError, OSError, sqlite3.Error):
             log.warning("what another process did could not be taken in yet", exc_info=True)
 
+    def hear_git(self) -> None:
+        """A command of Git has ended, before a request: the next program shall see what it left."""
+        try:
+            self.follow()
+        except (AnvcsError, OSError, sqlite3.Error, Later):
+            log.info("what a command of git did could not be taken in yet", exc_info=True)
+
     def _base_was_moved(self, before: Oid | None, base: Oid) -> None:
         """Another process has brought the room to the commit *base*: the index follows."""
         if self._moved_here(base):

@@ -17,6 +17,7 @@ file beside the view's other files: after a crash the next mount takes up where 
 import json
 import logging
 import os
+import select
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -68,15 +69,39 @@ class Record:
 class Unit:
     """One command under way: the room as peers see it, and the copy that Git writes into."""
 
-    def __init__(self, room: Room, copy: Room, record: Record) -> None:
+    def __init__(self, room: Room, copy: Room, record: Record, home: Room | None = None) -> None:
         self.room = room
+        self.home = home or room
+        """What the view shows afterwards: another room when HEAD moved while the view was down."""
+        self._process = _descriptor_of(record.process)
+        self._poll = select.poll()
+        if self._process >= 0:
+            self._poll.register(self._process, select.POLLIN)
         self.copy = copy
         self.record = record
 
     @property
     def over(self) -> bool:
         """Whether the command has ended."""
-        return not self.record.process.alive
+        return self._process < 0 or bool(self._poll.poll(0))
+
+    def let_go(self) -> None:
+        """The command is settled."""
+        if self._process >= 0:
+            os.close(self._process)
+            self._process = -1
+
+
+def _descriptor_of(process: Process) -> int:
+    """A descriptor that can be read from when *process* has ended; -1 when it has."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:  # gone, or nobody whom we can see
+        return -1
+    if process.alive:
+        return descriptor
+    os.close(descriptor)
+    return -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +159,12 @@ class GitUnits:
             self._view.by_git = False
             if self.unit is not None:
                 self.unit.copy.write_as(self._view.author)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a command was under way that is over or has gone elsewhere; cheap, for every request."""
+        unit = self.unit
+        return unit is not None and (unit.over or self.has_left(unit))
 
     def has_left(self, unit: Unit) -> bool:
         """Whether HEAD is elsewhere than when *unit* began."""
@@ -199,16 +230,20 @@ class GitUnits:
 
     # The end
 
-    def recover(self) -> None:
+    def recover(self, open_room: Callable[[str], Room]) -> None:
         """A process of this view died during a command of Git: take it up again."""
+        home = self._view.room
         try:
             fields: dict[str, Any] = json.loads(self._record.read_text())
             record = Record(**{**fields, "index": tuple(fields["index"])})
         except FileNotFoundError:
             remove_room(self._file)  # half a copy, perhaps
             return
-        self.unit = Unit(self._view.room, self._open_copy(self._file), record)
-        self._view.room = self.unit.copy
+        stays = self._view.stream == record.stream and not self._view.detached
+        room = home if stays else open_room(record.stream)
+        self.unit = Unit(room, self._open_copy(self._file), record, home)
+        if stays:
+            self._view.room = self.unit.copy
         log.info("a git %s was under way when this view ended", record.command)
 
     def settle(self, target: Oid | None, *, stays: bool) -> Outcome:
@@ -237,8 +272,11 @@ class GitUnits:
         """The room has what it has to: the copy goes, and the view shows the room again."""
         unit = self.unit
         assert unit is not None  # who calls has looked
-        self._view.room = unit.room
+        self._view.room = unit.home
         self.unit = None
+        unit.let_go()
+        if unit.room is not unit.home:
+            unit.room.close()
         self._record.unlink(missing_ok=True)  # first: without it the copy means nothing
         unit.copy.close()
         remove_room(self._file)
@@ -246,7 +284,8 @@ class GitUnits:
     def leave_behind(self) -> None:
         """The view ends during a command of Git: the next mount takes it up."""
         if self.unit is not None:
-            self._view.room = self.unit.room
+            self._view.room = self.unit.home
+            self.unit.let_go()
             self.unit.copy.close()
             self.unit = None
 

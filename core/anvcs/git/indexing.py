@@ -38,11 +38,13 @@ from anvcs.git.index_update import Plumbing, fill_in, index_info
 from anvcs.git.program import Git, plain_environment
 from anvcs.git.settings import read_rules, read_settings
 from anvcs.model.ids import Oid
-from anvcs.model.tree import GITLINK, SYMLINK
+from anvcs.model.tree import GITLINK, SYMLINK, Leaf
 
 LOCK_SECONDS = 5.0
 """How long to wait for another process that is changing the index."""
 _PAUSE_SECONDS = 0.01
+_HURRIES = 5
+"""How often an update is made without the lock before it takes the lock first."""
 _ATTRIBUTES = b".gitattributes"
 _DIRECTORY = b"040000"
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -228,23 +230,50 @@ def update_after_commit(
     changes = git.raw("diff-tree", "-r", before, new.hex())
     if not changes:
         return 0
-    with locked_index(admin_dir, wait_seconds):
-        copy = admin_dir / "index.anvcs"
+    index, copy = admin_dir / "index", admin_dir / "index.anvcs"
+    against = before if keep_staged else None
+    try:
+        for _ in range(_HURRIES):
+            # Git doesn't wait for the lock: it fails.  So it is held for as short a time as possible.
+            seen = _updated_copy(git, index, copy, changes, against, (stats, owner))
+            with locked_index(admin_dir, wait_seconds):
+                if _identity(index) == seen:
+                    copy.rename(index)
+                    return len(changes)
+        with locked_index(admin_dir, wait_seconds):
+            _updated_copy(git, index, copy, changes, against, (stats, owner))
+            copy.rename(index)
+    finally:
         copy.unlink(missing_ok=True)
-        # A link is a copy here: git replaces index files and never writes into them.
-        os.link(admin_dir / "index", copy)
-        try:
-            if keep_staged:
-                staged = git.raw("diff-index", "--cached", before)
-                changes = {path: leaf for path, leaf in changes.items() if path not in staged}
-            git.run("update-index", "-z", "--index-info", stdin=index_info(changes))
-            if not copy.samefile(admin_dir / "index"):
-                with copy.open("r+b") as file, mmap(file.fileno(), 0) as data:
-                    fill_in(data, changes, stats, owner)
-                copy.rename(admin_dir / "index")
-        finally:
-            copy.unlink(missing_ok=True)
     return len(changes)
+
+
+def _updated_copy(
+    git: Plumbing,
+    index: Path,
+    copy: Path,
+    changes: Mapping[bytes, Leaf | None],
+    keep_staged: str | None,
+    known: tuple[Mapping[bytes, Stat | None], tuple[int, int]],
+) -> tuple[int, int]:
+    """Make *copy* the index with its new entries; which index that was made from."""
+    copy.unlink(missing_ok=True)
+    # A link is a copy here: git replaces index files and never writes into them.
+    os.link(index, copy)
+    seen = _identity(copy)
+    if keep_staged is not None:
+        staged = git.raw("diff-index", "--cached", keep_staged)
+        changes = {path: leaf for path, leaf in changes.items() if path not in staged}
+    git.run("update-index", "-z", "--index-info", stdin=index_info(changes))
+    if _identity(copy) != seen:  # else nothing changed, and it is Git's file still
+        with copy.open("r+b") as file, mmap(file.fileno(), 0) as data:
+            fill_in(data, changes, *known)
+    return seen
+
+
+def _identity(index: Path) -> tuple[int, int]:
+    found = index.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 @contextmanager
