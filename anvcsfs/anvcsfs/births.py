@@ -8,7 +8,7 @@ from anvcs.model.room import Entry
 from anvcs.model.tree import DIRECTORY, EXECUTABLE, GITLINK, SYMLINK, TreeEntry
 from anvcsfs.attributes import join
 from anvcsfs.nodes import Dir, File, HistorySource, Marker, Node, Place
-from anvcsfs.view import View
+from anvcsfs.view import View, is_shadow
 
 RESERVED = (b".git", b".anvcs")
 """Names at the top of a view that are ours, whatever a tree says."""
@@ -20,6 +20,13 @@ def permissions(git_mode: int) -> int:
     if git_mode == SYMLINK:
         return st.S_IFLNK | 0o777
     return st.S_IFREG | (0o755 if git_mode == EXECUTABLE else 0o644)
+
+
+def _make_real(directory: bytes) -> None:
+    """A directory on the disk no longer stands for a shared one: what is in it made it one of its own."""
+    found = os.stat(directory)
+    if is_shadow(found):
+        os.chmod(directory, st.S_IMODE(found.st_mode) & ~st.S_ISVTX)
 
 
 def is_directory(item: object) -> bool:
@@ -122,6 +129,7 @@ class Births:
                 children[name] = Marker.SHARED_DIR
             elif view.skeleton.ignored(path, True) or not view.drop_empty(path):
                 children[name] = Marker.LOCAL_DIR
+                _make_real(view.real(path))
             # Else the room's directory is gone and its empty shadow wasn't: a peer did it, or somebody who then died.
 
     # Making nodes

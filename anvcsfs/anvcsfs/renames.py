@@ -22,7 +22,7 @@ from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Marker, Node, Place
 from anvcsfs.publishing import Publisher
 from anvcsfs.relinking import Relinking
-from anvcsfs.shadows import carry_shadow, move_shadow
+from anvcsfs.shadows import carry_shadow, mark_shadows, move_shadow
 from anvcsfs.shared import SharedFiles
 from anvcsfs.shared_tree import SharedTree
 from anvcsfs.view import RULE_FILES, View
@@ -221,14 +221,15 @@ class Renames:
         real = self._view.ensure_real_parent(dest)
         (os.rename if target is None else exchange_on_disk)(part, real)
         try:
-            self._view.room.remove(source, seen=self._view.seen_of(node))
+            kept = self._view.room.remove(source, seen=self._view.seen_of(node)).kept
         except BaseException:
             (os.rename if target is None else exchange_on_disk)(real, part)
             os.unlink(part)
             raise
         if target is not None:
             os.unlink(part)
-        self._view.attributes.remove(source)
+        if not kept:
+            self._view.attributes.remove(source)
         if target is not None:
             self._inodes.drop_name(new_dir, new, target)
         if node.work is not None:
@@ -236,6 +237,8 @@ class Renames:
             node.work = None
         node.place, node.source, node.data = Place.LOCAL, Marker.LOCAL, None
         self._names.relink(old_dir, old, node, new_dir, new)
+        if kept:  # somebody else has gone on with it: it stays for all
+            self._files.placing.look_again(old_dir, old)
         for handle in self._handles.of(node):
             handle.close_fd()
             handle.fd = os.open(self._view.real(dest), (os.O_RDWR if handle.writable else os.O_RDONLY) | os.O_CLOEXEC)
@@ -351,6 +354,7 @@ class Renames:
         self._publisher.make_directories(source, dest)
         self._publisher.adopt_tree(source, dest)
         os.rename(view.real(source), real)
+        mark_shadows(view, dest)
         self._inodes.detach(new_dir, new)
         self._names.relink(old_dir, old, node, new_dir, new)
         self._become_shared_dir(node, view.room.entry(dest))

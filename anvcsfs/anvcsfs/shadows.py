@@ -2,11 +2,12 @@
 
 import logging
 import os
+import stat
 import time
 
 from anvcs.model.ids import Seq
 from anvcs.model.tree import DIRECTORY
-from anvcsfs.attributes import PlannedExchange, split
+from anvcsfs.attributes import PlannedExchange, join, split
 from anvcsfs.disk import exchange_on_disk
 from anvcsfs.view import View
 
@@ -33,6 +34,14 @@ def shows_directory(view: View, path: bytes) -> bool:
     base = view.base_tree()
     found = None if base is None else view.git.find(base, path)
     return found is not None and found.mode == DIRECTORY
+
+
+def mark_shadows(view: View, top: bytes) -> None:
+    """What was a local directory stands for a shared one from now on, and so do those in it that are shared."""
+    for directory, names, _ in os.walk(view.real(top)):
+        path = top + directory[len(view.real(top)) :]
+        os.chmod(directory, os.stat(directory).st_mode & 0o7777 | stat.S_ISVTX)
+        names[:] = [name for name in names if not view.skeleton.ignored(join(path, name), True)]
 
 
 def move_shadow(view: View, source: bytes, dest: bytes) -> None:

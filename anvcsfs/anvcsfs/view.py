@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 BIG_BYTES = 8 << 20
 """Blobs above this are read through a file on disk and never as one value in memory."""
 _CACHE_BYTES = 32 << 20
+SHADOW_MODE = 0o1755
+"""Of a directory on the real disk that only stands for a shared one: the sticky bit marks it."""
 RULE_FILES = (b".gitignore", b".gitattributes")
 
 
@@ -81,6 +84,11 @@ class ContentCache:
         """Forget everything (conversion rules changed)."""
         self._items.clear()
         self._held = 0
+
+
+def is_shadow(found: os.stat_result) -> bool:
+    """Whether a directory on the real disk was made to stand for one of the room."""
+    return bool(found.st_mode & stat.S_ISVTX)
 
 
 class View:
@@ -237,11 +245,14 @@ class View:
             return False
 
     def drop_empty(self, directory: bytes) -> bool:
-        """Remove the local *directory* if it has nothing but directories in it; whether it had."""
+        """Remove what only stood for the shared *directory* if it has nothing but such in it; whether it had.
+
+        What somebody made is kept, also when it is empty.
+        """
         real = self.real(directory)
         found = []
         for each, _, files in os.walk(real):
-            if files:
+            if files or not is_shadow(os.stat(each)):
                 return False
             found.append(each)
         above = os.path.dirname(real)
@@ -272,7 +283,7 @@ class View:
             real = self.ensure_real_parent(directory)
             above = os.path.dirname(real)
             before = os.stat(above)
-            os.mkdir(real)
+            os.mkdir(real, SHADOW_MODE)
             os.utime(above, ns=(before.st_atime_ns, before.st_mtime_ns))
             shown = self.shown_time(directory)
             if shown is not None:

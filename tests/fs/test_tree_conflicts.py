@@ -349,11 +349,11 @@ def test_a_directory_renamed_while_another_makes_files_in_it(views: Views, heard
     assert not [path for path in files if path.startswith(b"src/")]
 
 
-def agree_but_for(views: Views, local: bytes) -> dict[bytes, bytes]:
+def agree_but_for(views: Views, local: bytes, content: bytes = b"local\n") -> dict[bytes, bytes]:
     views.publish()
     views.hear()
     first, second = [tree(station) for station in views.stations]
-    assert second.pop(local) == b"local\n"
+    assert second.pop(local) == content
     assert first == second
     return first
 
@@ -443,3 +443,50 @@ def test_a_mode_set_by_one_survives_the_save_of_the_other(views: Views):
     views.agree()
     for kernel in (views.ann, views.bob):
         assert kernel.stat(b"main.py").mode & 0o111
+
+
+def test_a_file_made_private_while_another_edits_it(views: Views):
+    views.bob.read(b"main.py")
+    views.ann.write(b"main.py", b"changed\n")
+    views.bob.rename(b"main.py", b"main.log")
+    assert views.bob.read(b"main.py") == b"changed\n"
+    assert views.bob.read(b"main.log") == TEXT[b"main.py"]
+    files = agree_but_for(views, b"main.log", TEXT[b"main.py"])
+    assert files[b"main.py"] == b"changed\n"
+
+
+# --- directories of one view only
+
+
+def test_an_empty_directory_that_was_ignored_when_it_was_made(views: Views):
+    views.bob.mkdir(b"build")
+    views.bob.mkdir(b"build/empty")
+    views.bob.write(b".gitignore", b"")
+    views.bob.forget_all()
+    for station in views.stations:
+        station.remount()
+    kernel = views.stations[1].kernel
+    assert b"build" in kernel.names()
+    assert b"empty" in kernel.names(b"build")
+
+
+def test_the_shadow_of_a_directory_that_another_removed_is_no_directory(views: Views):
+    for kernel in (views.ann, views.bob):
+        kernel.stat(b"src/deep/c.py")
+    views.bob.write(b"src/deep/x.log", b"local\n")
+    views.bob.unlink(b"src/deep/x.log")
+    views.ann.unlink(b"src/deep/c.py")
+    views.ann.rmdir(b"src/deep")
+    views.stations[1].remount()
+    assert b"deep" not in views.stations[1].kernel.names(b"src")
+
+
+def test_local_files_of_a_directory_that_another_removed_stay(views: Views):
+    for kernel in (views.ann, views.bob):
+        kernel.stat(b"src/deep/c.py")
+    views.bob.write(b"src/deep/x.log", b"local\n")
+    views.ann.unlink(b"src/deep/c.py")
+    views.ann.rmdir(b"src/deep")
+    views.hear()
+    assert views.bob.read(b"src/deep/x.log") == b"local\n"
+    assert views.bob.stat(b"src/deep").mode & 0o7777 == 0o755
