@@ -142,8 +142,20 @@ def test_undoing_twice_changes_nothing_more(room: Room) -> None:
     edit(room, BEN, b"line 8\n", b"line eight\n")
     undo(room)
     after = shown(room)
-    assert undo(room).seq is None
+    again = undo(room)
+    assert (again.seq, again.paths) == (None, ())
     assert shown(room) == after
+
+
+def test_what_can_not_be_undone_is_told_and_recorded_with_what_can(room: Room) -> None:
+    edit(room, ANN, b"line 2\n", b"value = two\n")
+    edit(room, BEN, b"value = two\n", b"value = 2\n")
+    told = undo(room)
+    assert (told.seq, told.paths[0].what, told.paths[0].kept) == (None, (), ((2, 2),))
+    edit(room, ANN, b"line 9\n", b"nine\n")
+    told = undo(room)
+    assert (told.paths[0].what, told.paths[0].kept) == (("text",), ((2, 2),))
+    assert [(one.kind, one.first_line) for one in room.conflicts()] == [("lines", 2)]
 
 
 def test_a_dry_run_tells_and_changes_nothing(room: Room) -> None:

@@ -9,7 +9,7 @@ from anvcs.errors import AnvcsError
 from anvcs.model.ids import Seq
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_AGO = re.compile(r"-?(\d{1,9})([smhdw])")
+_AGO = re.compile(r"-?([0-9]{1,9})([smhdw])")
 _SECOND = 1_000_000_000
 
 
@@ -43,7 +43,8 @@ def parse_moment(text: str, now_ns: int | None = None) -> Moment:
         stamp = when.timestamp()
     except (ValueError, OverflowError, OSError):
         raise BadMoment(text) from None
-    return Moment(None, int(stamp) * _SECOND + when.microsecond * 1000)
+    # To the end of the microsecond, which is all that such a text can tell: an op's own time has that op in it.
+    return Moment(None, int(stamp // 1) * _SECOND + when.microsecond * 1000 + 999)
 
 
 def parse_age(text: str) -> int:
@@ -55,6 +56,7 @@ def parse_age(text: str) -> int:
 
 
 def moment_text(time_ns: int) -> str:
-    """A time as programs and people read it: UTC, in milliseconds."""
-    when = datetime.fromtimestamp(time_ns / _SECOND, UTC)
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """A time as programs and people read it: UTC, in microseconds."""
+    seconds, rest = divmod(time_ns, _SECOND)
+    when = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -91,7 +91,7 @@ class Undoer:
         told = self._apply(draft, fates, wanted.agent)
         draft.kind, draft.file, draft.old_path = "undo", b"", None
         draft.path = told[0].path if len(told) == 1 else b""
-        paths = tuple(sorted(told, key=lambda one: one.path))
+        paths = tuple(sorted((one for one in told if one.what or one.kept), key=lambda one: one.path))
         return Undone(agent=wanted.agent, seq=draft.seq, ops=tuple(sorted(ops)), paths=paths)
 
     def _histories(self, wanted: Wanted) -> Iterator[History]:
@@ -194,8 +194,8 @@ class Undoer:
         if fate.text is not None:
             if self._write_text(draft, path, fate.text, fate.history):
                 what.append("text")
+                self._record_kept(draft, path, now.id, fate.text, agent)
             kept = fate.text.kept
-            self._record_kept(draft, path, now.id, fate.text, agent)
         elif fate.content is not None or fate.leaf is not None:
             self._write_whole(draft, path, fate)
             what.append("content")
