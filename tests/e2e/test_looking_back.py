@@ -55,13 +55,17 @@ def test_blame_names_who_wrote_each_line_before_and_after_a_commit(ann, ben):
     edit(ben, "line 30\n", "bens line\n")
     eventually(lambda: shows(ann, "bens line"))
     told = agents((ann.control / "blame" / NOTES).read_text())
-    assert "op " in told["anns line"] and " ann " in told["anns line"] and " m-1 " in told["anns line"]
-    assert " ben " in told["bens line"] and " m-2 " in told["bens line"]
+    assert "op " in told["anns line"]
+    assert " ann " in told["anns line"]
+    assert " m-1 " in told["anns line"]
+    assert " ben " in told["bens line"]
+    assert " m-2 " in told["bens line"]
     assert "op " not in told["line 25"]
     (ann.control / "commit").write_text("ann commits both\n")
     told = agents((ben.control / "blame" / NOTES).read_text())
     assert "op " not in told["bens line"]
-    assert " ann " in told["anns line"] and " ben " in told["bens line"]
+    assert " ann " in told["anns line"]
+    assert " ben " in told["bens line"]
     by_command = json.loads(ai_vcs("blame", "--json", ann.path / NOTES, cwd=ann.path))
     line = next(line for line in by_command["lines"] if line["text"] == "bens line\n")
     assert (line["agent"], line["model"]) == ("ben", "m-2")
@@ -79,8 +83,8 @@ def test_blame_is_a_tree_like_the_view(ann):
     text = file.read_bytes()
     assert file.stat().st_size == len(text)
     assert (ann.control / "blame" / "project").is_dir()
-    fails(errno.ENOENT, lambda: (ann.control / "blame" / "missing").read_bytes())
-    fails(errno.EINVAL, lambda: (ann.control / "blame" / "project" / "binary.dat").read_bytes())
+    fails(errno.ENOENT, (ann.control / "blame" / "missing").read_bytes)
+    fails(errno.EINVAL, (ann.control / "blame" / "project" / "binary.dat").read_bytes)
     fails(errno.EACCES, lambda: file.write_bytes(b"x"))
 
 
@@ -125,7 +129,7 @@ def test_undo_in_one_view_leaves_the_others_work_and_shows_everywhere(ann, ben):
     eventually(lambda: shows(ben, "anns line"))
     edit(ben, "line 30\n", "bens line\n")
     (ben.path / "bens.txt").write_text("new\n")
-    eventually(lambda: (ann.path / "bens.txt").exists())
+    eventually((ann.path / "bens.txt").exists)
     told = json.loads(ai_vcs("undo", "--agent", "ben", "--json", cwd=ann.path))
     assert {one["path"] for one in told["paths"]} == {str(NOTES), "bens.txt"}
     for view in (ann, ben):
@@ -144,7 +148,8 @@ def test_collecting_while_views_are_mounted_changes_nothing_that_they_show(ann, 
     last = seq(ann)
     told = json.loads(ai_vcs("gc", "--older-than", "0s", "--json", cwd=ann.path))
     assert told["rooms"][0]["ops"] == last
-    assert shows(ann, "step 19") and shows(ben, "step 19")
+    assert shows(ann, "step 19")
+    assert shows(ben, "step 19")
     edit(ben, "line 30\n", "bens line\n")
     eventually(lambda: shows(ann, "bens line"))
     assert str(last) in os.listdir(ann.control / "at")

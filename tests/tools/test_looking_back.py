@@ -61,7 +61,9 @@ def test_blame_live_and_committed(repository, top):
     assert [line["text"] for line in committed["lines"]] == TEXT.splitlines(keepends=True)
     assert {line["seq"] for line in committed["lines"]} == {None}
     text = run_command("blame", "--live", "a.txt", cwd=top).stdout.splitlines()
-    assert text[1].startswith("op 1 ") and "model of ann" in text[1] and text[1].endswith("2) 2")
+    assert text[1].startswith("op 1 ")
+    assert "model of ann" in text[1]
+    assert text[1].endswith("2) 2")
 
 
 def test_blame_of_what_has_no_lines(top):

@@ -11,34 +11,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from anvcs.model.blame import LiveLine
 from anvcs.model.changes import Contribution, Overlay, PathChange
 from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.ids import FileId, Oid, Seq
-from anvcs.model.moment import Moment
 from anvcs.model.room import Author, Content, Entry, Moved, OpRecord
 from anvcs.model.tree import SYMLINK, Leaf
-from anvcs.model.undone import Undone
 from anvcs.model.unit import Step, Touch
 from anvcs.rooms.basetree import Base, BaseTree
-from anvcs.rooms.blaming import blame
 from anvcs.rooms.core import Broken, Change, Core, Settings, Unchecked
 from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.errors import NoSuchConflict
 from anvcs.rooms.linediff import line_hunks
+from anvcs.rooms.lookback import LookingBack
 from anvcs.rooms.meeting import Meeting
 from anvcs.rooms.moving import Mover
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import START, OpLog
 from anvcs.rooms.parsechecks import judge, note
-from anvcs.rooms.pruning import Horizon, Limits, horizon, prune
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
 from anvcs.rooms.settling import lines_now
-from anvcs.rooms.snapshots import Past, Snapshot, past_of, seq_of
 from anvcs.rooms.standing import Still
 from anvcs.rooms.telling import changes, contributors, op_records
-from anvcs.rooms.undoing import Undoer, Wanted, undo
+from anvcs.rooms.undoing import Undoer
 from anvcs.rooms.units import Units, touched
 from anvcs.rooms.verbs import Knowledge, TreeVerbs, Writes
 from anvcs.rooms.versions import content_at
@@ -52,7 +47,7 @@ _NOBODY = "~"
 """Who undoes in a copy: no line of it counts as anybody's."""
 
 
-class Room:
+class Room(LookingBack):
     """One process's window on one room."""
 
     def __init__(self, core: Core, name: str) -> None:
@@ -303,62 +298,6 @@ class Room:
                     draft.file = one.file
         return change.moved
 
-    def blame(self, path: bytes) -> list[LiveLine] | None:
-        """Who wrote each line of what is shown at *path*; ``None``: no text is."""
-        entry = self._mover.shown(path)
-        return None if entry is None else blame(self._core, entry)
-
-    @property
-    def floor(self) -> Seq:
-        """The oldest moment that the log still tells: 0, or the op into which older ones were folded."""
-        return self._core.log.floor()
-
-    def seq_at(self, moment: Moment) -> Seq | None:
-        """The op that *moment* is right after; ``None``: the log doesn't tell of it (any more, or yet)."""
-        return seq_of(self._core, moment)
-
-    def time_of(self, seq: Seq) -> int:
-        """When op *seq* was written; 0 if the log doesn't tell."""
-        return self._core.log.time_of(seq)
-
-    def horizon(self, limits: Limits) -> Horizon:
-        """How far `prune` would go."""
-        self._core.catch_up()
-        return horizon(self._core, limits)
-
-    def prune(self, limits: Limits) -> Horizon:
-        """Replace old ops by what they amount to; what is shown stays."""
-        return prune(self._core, limits)
-
-    @property
-    def log_bytes(self) -> int:
-        """Bytes of the room's file that are in use."""
-        return self._core.log.size()
-
-    def give_back(self) -> bool:
-        """Return what pruning has emptied to the disk, when that is much; whether it was done."""
-        return self._core.log.give_back()
-
-    def past(self, moment: Moment) -> Past | None:
-        """The room as it was at *moment*; ``None``: the log doesn't tell of it (any more, or yet)."""
-        seq = seq_of(self._core, moment)
-        return None if seq is None else past_of(self._core, seq)
-
-    def snapshot(self, past: Past) -> Snapshot:
-        """The tree that *past* is."""
-        return Snapshot(self._core.base.tree, past)
-
-    def reader(self) -> "Room":
-        """Another window on the same room that only reads, for another thread; close it."""
-        core = self._core
-        log = OpLog(core.file, None, read_only=True)
-        try:
-            base = Base(core.base.tree, None)
-            return Room(Core(log, base, core.objects, core.settings, DOCUMENT_BUDGET), self.name)
-        except BaseException:
-            log.close()
-            raise
-
     # --- writing contents
 
     def write(
@@ -533,11 +472,6 @@ class Room:
         with (change := self._change(b"", author)) as draft:
             self._rebaser.move(draft, new, keep=keep)
         return change.moved
-
-    def undo(self, wanted: Wanted, *, dry_run: bool = False, author: Author | None = None) -> Undone:
-        """Reverse the uncommitted ops that are *wanted*; with *dry_run* only say what that would do."""
-        change = self._change(b"", author)
-        return undo(change, self._undoer, wanted, dry_run=dry_run)
 
     # --- what whole commands do
 
