@@ -79,7 +79,10 @@ class SharedTree:
         path = join(parent.path, name)
         with self._files.losing_name(node):
             moved = self._view.room.remove(path, seen=self._view.seen_of(node))
-        if moved.kept:
+        if moved.kept and moved.at is not None:
+            self._files.placing.put(node, moved.at)
+            return
+        if moved.kept and self._inodes.source_of(parent, name) is not None:
             self._files.placing.stays(parent, name, node)
             return
         if parent.overrides:

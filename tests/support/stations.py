@@ -1,6 +1,5 @@
 """Several views of one stream in one process, each wired as the serving process does it, without a mount."""
 
-import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,7 +67,6 @@ class Station:
 
 def make_stations(repository: Path, count: int) -> list[Station]:
     """Views of the branch main of *repository*, which gets a store."""
-    logging.getLogger("anvcs").setLevel(logging.CRITICAL)
     Repository.init(repository)
     # Numbers that no process has: each view's client has neither parents nor threads.
     return [Station(repository / ".git", f"view{number}", 10**8 + number) for number in range(count)]

@@ -168,6 +168,7 @@ class TreeVerbs:
             self._mover.remove(draft, path, keep_parent=keep_parent)
             return
         if where is not None and where != path and then is not None:
+            draft.at = where
             note = "deleted under its old name while it was renamed: the file stays"
             meeting.tell(draft, "delete-edit", then.id, where, picture.mover(then.id), b"", note)
         elif now is not None:

@@ -1,0 +1,59 @@
+"""What the model of several views has found, one story each: what one does before it has heard of the other's work."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.handlers import make_handled_repository
+from support.stations import Station, make_stations
+
+
+@pytest.fixture
+def views(tmp_path: Path):
+    repository = make_handled_repository(tmp_path / "repository")
+    stations = make_stations(repository, 2)
+    yield stations
+    for station in stations:
+        station.crash()
+
+
+def both_show(views: list[Station], files: dict[bytes, bytes | None]) -> None:
+    """After everybody has heard of everything."""
+    for view in views:
+        view.publish()
+    for view in views:
+        view.hear()
+        for path, text in files.items():
+            assert (view.kernel.find(path) is not None) == (text is not None), path
+            assert text is None or view.kernel.read(path) == text
+
+
+def test_a_file_deleted_under_its_old_name_is_shown_under_its_new_one(views):
+    ann, bob = views
+    ann.kernel.rename(b"main.py", b"renamed.py")
+    bob.kernel.at(b"main.py")
+    bob.kernel.unlink(b"main.py")
+    assert bob.kernel.find(b"main.py") is None
+    both_show(views, {b"main.py": None, b"renamed.py": b"one\ntwo\nthree\n"})
+
+
+def test_a_file_deleted_by_both_is_gone_for_both(views):
+    ann, bob = views
+    bob.kernel.at(b"main.py")
+    ann.kernel.unlink(b"main.py")
+    bob.kernel.unlink(b"main.py")
+    assert bob.kernel.find(b"main.py") is None
+    both_show(views, {b"main.py": None})
+
+
+def test_appends_of_who_had_not_heard_of_each_other_are_both_there(views):
+    ann, bob = views
+    for view, line in ((ann, b"by ann\n"), (bob, b"by bob\n")):
+        handle = view.kernel.open(b"main.py", os.O_WRONLY | os.O_APPEND)
+        view.kernel.put(handle, line, view.kernel.stat(b"main.py").size)
+        view.kernel.close(handle)
+    ann.hear()
+    text = ann.kernel.read(b"main.py")
+    assert sorted(text.splitlines()) == [b"by ann", b"by bob", b"one", b"three", b"two"]
+    both_show(views, {b"main.py": text})
