@@ -26,7 +26,6 @@ ERRNO: dict[str, int] = {
     "RoomError": errno.EIO,
     "RoomBusy": errno.EAGAIN,
     "NotCompared": errno.EAGAIN,
-    "EpochOver": errno.EAGAIN,
     "RoomFull": errno.ENOSPC,
     "RoomReadOnly": errno.EROFS,
     "RoomDamaged": errno.EIO,

@@ -99,7 +99,6 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.repository.ViewsInUse": BUSY,
     "anvcs.rooms.documents.DocumentFailed": DAMAGED,
     "anvcs.rooms.errors.DirectoryNotEmpty": FAILED,
-    "anvcs.rooms.errors.EpochOver": BUSY,
     "anvcs.rooms.errors.NoSuchConflict": NOT_FOUND,
     "anvcs.rooms.errors.NoSuchPath": NOT_FOUND,
     "anvcs.rooms.errors.PathInUse": FAILED,

@@ -3,7 +3,6 @@
 AnvcsError
 └── RoomError
     ├── RoomBusy           another process holds the writer's lock
-    │   └── EpochOver      a document started again before the record was written
     ├── RoomFull           the disk is full; nothing changed
     ├── RoomReadOnly       the room can't be written from here
     ├── RoomDamaged        the file or a record in it isn't what was written
@@ -28,19 +27,10 @@ class RoomError(AnvcsError):
 class RoomBusy(RoomError):
     """Another process is inside its append and holds the lock."""
 
-    def __init__(self, file: Path, holder: int | None) -> None:
+    def __init__(self, file: Path, holder: int | None, why: str = "") -> None:
         who = f"process {holder}" if holder else "another process"
-        super().__init__(f"{file.name} is being written by {who}")
+        super().__init__(f"{file.name}: {why}, try again" if why else f"{file.name} is being written by {who}")
         self.file, self.holder = file, holder
-
-
-class EpochOver(RoomBusy):
-    """A record names an epoch of a document that is over; who tries again writes to the present one."""
-
-    def __init__(self, file: Path, document: bytes, named: int, present: int) -> None:
-        super().__init__(file, None)
-        self.document, self.named, self.present = document, named, present
-        self.args = (f"document {document.hex()} of {file.name} is in epoch {present}, not {named}: try again",)
 
 
 class RoomFull(RoomError):

@@ -16,7 +16,7 @@ from anvcs.model.conflict import Conflict
 from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Entry
 from anvcs.rooms.conflicts import PUT, RESOLVE, Key, conflict_of, rows_of
-from anvcs.rooms.errors import EpochOver, RoomDamaged
+from anvcs.rooms.errors import RoomBusy, RoomDamaged
 from anvcs.rooms.prunable import PrunableLog
 from anvcs.rooms.records import (
     BYTES_CHANGED,
@@ -75,7 +75,8 @@ class OpLog(PrunableLog):
         """Write *op* and what follows from it into the state tables."""
         for part in op.payload.docs:
             if not part.fresh and (known := self.epoch_of(part.id)) is not None and known != part.epoch:
-                raise EpochOver(self.file, part.id, part.epoch, known)
+                why = f"document {part.id.hex()} is in epoch {known}, not {part.epoch}"
+                raise RoomBusy(self.file, None, why)  # whoever waits for it comes again, on the present state
         self.put_back(op)
 
     def put_back(self, op: Op) -> None:
