@@ -146,6 +146,8 @@ class Adapter(pyfuse3.Operations):
             return FUSEError(errno.ESTALE)
         if not isinstance(error, (OSError, AnvcsError)) or number == errno.EIO:
             log.error("a request failed", exc_info=error)
+        elif isinstance(error, RoomBusy):
+            log.warning("gave up after %.0f s: %s", _PATIENCE_S, error)
         return FUSEError(number)
 
     async def _answer(self, node: Node, pid: int = 0) -> EntryAttributes:
@@ -330,7 +332,8 @@ class Adapter(pyfuse3.Operations):
             handle = await self._call(lambda: self._table.open(inode, flags, ctx))
         direct = isinstance(handle.node, ControlFile)
         # What the kernel has cached is right: whatever changed behind its back was invalidated.
-        return FileInfo(fh=FileHandleT(handle.number), direct_io=direct, keep_cache=not direct)
+        kept = isinstance(handle, FileHandle) and (handle.node.on_disk or handle.keeps_pages)
+        return FileInfo(fh=FileHandleT(handle.number), direct_io=direct, keep_cache=kept)
 
     async def _until_told(self, inode: InodeT) -> None:
         """Let no open begin while the kernel has still to be told that what it knows of the file is old."""

@@ -36,6 +36,26 @@ def _status(pid: int) -> dict[str, int]:
     }
 
 
+def holds_for_writing(pid: int, mountpoint: str, path: bytes) -> bool:
+    """Whether process *pid* still has the file *path* of the mount open for writing; as `holds`."""
+    wanted = os.path.join(os.fsencode(mountpoint), path)
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return False
+    return any(_link(f"/proc/{pid}/fd/{number}") == wanted and _is_writable(pid, number) for number in numbers)
+
+
+def _is_writable(pid: int, number: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
+            text = file.read()
+    except OSError:
+        return False
+    at = text.find(b"flags:")
+    return at >= 0 and int(text[at + 6 :].split(None, 1)[0], 8) & os.O_ACCMODE != os.O_RDONLY
+
+
 def holds(pid: int, mountpoint: str, path: bytes) -> bool:
     """Whether process *pid* still has the file *path* of the mount open.
 

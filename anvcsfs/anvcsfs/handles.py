@@ -4,6 +4,7 @@ import errno
 import os
 from typing import Protocol, TypeVar
 
+from anvcsfs.bases import Seen
 from anvcsfs.nodes import Dir, File, Node
 
 H = TypeVar("H", bound="Handle")
@@ -38,7 +39,7 @@ class Handle:
 class FileHandle(Handle):
     """An open file: shared (no descriptor), or on the real disk."""
 
-    __slots__ = ("fd", "fd_source", "flags", "pid", "wrote")
+    __slots__ = ("fd", "fd_source", "flags", "pid", "seen", "wrote")
     node: File
 
     def __init__(self, node: File, flags: int, pid: int) -> None:
@@ -50,6 +51,23 @@ class FileHandle(Handle):
         """Which content `fd` shows, for big shared files."""
         self.wrote = False
         """Whether something was written since the last save."""
+        self.seen: Seen | None = None
+        """What was read through it, or written and saved; ``None``: nothing yet."""
+
+    @property
+    def appends(self) -> bool:
+        """Whether every write goes to the end."""
+        return bool(self.flags & os.O_APPEND)
+
+    @property
+    def readable(self) -> bool:
+        """Whether it was opened for reading."""
+        return self.flags & os.O_ACCMODE != os.O_WRONLY
+
+    @property
+    def keeps_pages(self) -> bool:
+        """Whether it may be shown what the kernel has cached: not if we must know whether it reads."""
+        return not (self.readable and self.writable)
 
     @property
     def writable(self) -> bool:

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 from anvcs.errors import AnvcsError
-from anvcs.model.ids import Seq, inode_number
-from anvcs.model.room import Entry, Moved
+from anvcs.model.ids import inode_number
+from anvcs.model.room import Content, Entry, Moved
 from anvcs.model.tree import EXECUTABLE, REGULAR
 from anvcs.rooms.errors import RoomBusy
 from anvcsfs.attributes import Attributes, join
+from anvcsfs.bases import Seen
 from anvcsfs.births import permissions
 from anvcsfs.handles import Handles
 from anvcsfs.inodes import Inodes
@@ -22,6 +23,7 @@ from anvcsfs.view import View
 
 log = logging.getLogger(__name__)
 _RETRY_S = 2.0
+_NOTHING = Seen()
 
 
 class Publisher:
@@ -73,8 +75,8 @@ class Publisher:
         for path in self._view.pending:
             self.publish(path, force=True)
 
-    def publish(self, path: bytes, *, force: bool = False) -> None:
-        """Make the pending file *path* an entry of the room."""
+    def publish(self, path: bytes, *, force: bool = False, pid: int = 0) -> None:
+        """Make the pending file *path*, which *pid* wrote, an entry of the room."""
         view = self._view
         try:
             found = os.lstat(view.real(path))
@@ -91,7 +93,7 @@ class Publisher:
         node = self._inodes.child(parent, name) if isinstance(parent, Dir) else None
         file = node if isinstance(node, File) else None
         self._remember(path, path, found, file)
-        at = self._to_room(path, found)
+        at = self._to_room(path, found, pid)
         self._leave_disk(path)
         if at != path:
             view.attributes.rename(path, at)
@@ -107,14 +109,15 @@ class Publisher:
         if isinstance(parent, Dir) and file is None:
             self._files.placing.look_again(parent, name)
 
-    def _to_room(self, path: bytes, found: os.stat_result) -> bytes:
+    def _to_room(self, path: bytes, found: os.stat_result, pid: int) -> bytes:
         """Make *path* a file of the room; where it is then: another may have made one of that name meanwhile."""
         view = self._view
         if st.S_ISLNK(found.st_mode):
             target, born = os.readlink(view.real(path)), view.pending.born(path)
             moved = view.room.create_link(path, target, found.st_mtime_ns, seen=born, fresh=True)
         else:
-            moved = self._write(path, path, found, fresh=True)
+            seen = view.bases.of(path, pid, view.room.told) if pid else _NOTHING
+            moved = self._write(path, path, found, seen, pid, fresh=True)
         at = path if moved.at is None else moved.at
         if view.room.entry(at) is None:  # equal to the base again: the room keeps no time
             view.attributes.update(at, mtime_ns=found.st_mtime_ns)
@@ -130,13 +133,14 @@ class Publisher:
         view.pending.remove(path)
         self.held.pop(path, None)
 
-    def save_as(
-        self, node: File, source: bytes, dest: bytes, *, base: int | None
-    ) -> tuple[os.stat_result, bytes]:
-        """The disk file *source* becomes the next version of *dest*; what ``stat`` said of it, and where it is."""
+    def save_as(self, node: File, source: bytes, dest: bytes, seen: Seen, pid: int) -> tuple[os.stat_result, bytes]:
+        """The disk file *source* becomes the next version of *dest*, whose writer *pid* had *seen* it.
+
+        The answer: what ``stat`` said of it, and where it is.
+        """
         found = os.lstat(self._view.real(source))
         self._remember(source, dest, found, node)
-        moved = self._save(source, dest, found, base)
+        moved = self._save(source, dest, found, seen, pid)
         at = dest if moved.at is None else moved.at
         if at != dest:
             self._view.attributes.rename(dest, at)
@@ -144,19 +148,26 @@ class Publisher:
             self._view.attributes.update(at, mtime_ns=found.st_mtime_ns)
         return found, at
 
-    def _save(self, source: bytes, dest: bytes, found: os.stat_result, base: int | None) -> Moved:
+    def _save(self, source: bytes, dest: bytes, found: os.stat_result, had: Seen, pid: int) -> Moved:
         if st.S_ISLNK(found.st_mode):
             seen = self._view.seen()
             if self._view.room.entry(dest) is not None or not self._view.room.hides(dest):
                 self._view.room.remove(dest, seen=seen)
             target = os.readlink(self._view.real(source))
             return self._view.room.create_link(dest, target, found.st_mtime_ns, seen=seen, fresh=True)
-        moved = self._write(source, dest, found, base)
+        moved = self._write(source, dest, found, had, pid)
         self._view.journal.add(dest)
         return moved
 
     def _write(
-        self, source: bytes, dest: bytes, found: os.stat_result, base: int | None = None, *, fresh: bool = False
+        self,
+        source: bytes,
+        dest: bytes,
+        found: os.stat_result,
+        seen: Seen = _NOTHING,
+        pid: int = 0,
+        *,
+        fresh: bool = False,
     ) -> Moved:
         view = self._view
         born = view.pending.born(source) if fresh else None
@@ -166,25 +177,45 @@ class Publisher:
         if found.st_size <= view.limits.text_bytes:
             with open(real, "rb") as file:
                 data = file.read()
-            seen = None if base is None else Seq(base)
-            return view.room.write(
-                dest, data, base=seen, seen=seen_tree, fresh=fresh, mode=mode, mtime_ns=found.st_mtime_ns
+            moved = view.room.write(
+                dest,
+                data,
+                base=seen.base,
+                had=seen.had,
+                doubts=seen.doubts,
+                seen=seen_tree,
+                fresh=fresh,
+                mode=mode,
+                mtime_ns=found.st_mtime_ns,
             )
+            self._note_writer(dest if moved.at is None else moved.at, pid, data, seen)
+            return moved
         key = (found.st_size, found.st_mtime_ns)
         done = self._hashed.pop(source, None)
         if done is None or done[:2] != key:
             raise Later(lambda: self._hash(source, key))
-        version = None if base is None else Seq(base)
         return view.room.write_object(
             dest,
             done[2],
             done[3],
-            base=version,
+            base=seen.base,
             seen=seen_tree,
             fresh=fresh,
             mode=mode,
             mtime_ns=found.st_mtime_ns,
         )
+
+    def _note_writer(self, path: bytes, pid: int, data: bytes, seen: Seen) -> None:
+        """Who saved knows what it wrote; what was merged into it nobody has read yet."""
+        if not pid:
+            return
+        entry = self._view.room.entry(path)
+        if entry is None:
+            self._view.bases.wrote(path, pid, self._view.room.told, None)
+        elif entry.content is not Content.TEXT or self._view.entry_bytes(entry) == data:
+            self._view.bases.wrote(path, pid, entry.content_seq, None)
+        else:
+            self._view.bases.wrote(path, pid, entry.content_seq if seen.base is None else seen.base, data)
 
     def _hash(self, source: bytes, key: tuple[int, int]) -> None:
         digest, size = self._view.room.put_file(Path(os.fsdecode(self._view.real(source))), move=False)

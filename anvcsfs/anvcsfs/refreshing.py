@@ -133,6 +133,7 @@ class Refresher:
             self._vanish(parent, name, at_place)
             self._inodes.detach(parent, name)
         old_parent, old_name = node.parent, node.name
+        self._view.bases.moved(old, new)
         self._inodes.detach(old_parent, old_name)
         self._inodes.attach(parent, name, node)
         for each, each_name in ((old_parent, old_name), (parent, name)):

@@ -78,8 +78,7 @@ class Settler:
         if not isinstance(node, File):
             return
         entry = self._view.room.entry(path)
-        now = 0 if entry is None else entry.content_seq
-        if node.seen:
-            node.seen = {pid: now if version > since else version for pid, version in node.seen.items()}
+        now = self._view.room.told if entry is None else entry.content_seq
+        self._view.bases.renumber(path, since, now)
         if node.work is not None and node.work.base is not None and node.work.base > since:
             node.work.base = now

@@ -122,7 +122,10 @@ class SharedFiles:
         """Up to *length* bytes at *offset*."""
         node = handle.node
         if handle.readable and node.place is Place.SHARED and (node.work is None or not node.work.dirty):
-            handle.seen = Seen(Seq(self._version_read(node)))
+            version = self._version_read(node)
+            if handle.seen is None or handle.seen.base != version or handle.seen.had is not None:
+                handle.seen = Seen(Seq(version))
+                self.note_reader(node, handle.pid)
         if node.work is not None:
             return node.work.read(offset, length)
         if node.pinned is not None and node.pinned.source is not None:
@@ -160,18 +163,24 @@ class SharedFiles:
             return self.version(node)
         if isinstance(node.pinned.source, Entry):
             return node.pinned.source.content_seq
-        return self.version(node) - 1
+        return self.version(node) - 1 if node.unasked is None else node.unasked
 
     def note_reader(self, node: File, pid: int) -> None:
         """*pid* opens the current content: a later save of its may be based on it."""
-        node.unasked = None
         node.opened = self.version(node)
         self._view.bases.opened(node.path, pid, self._version_read(node))
+        if node.pinned is None or node.pinned.source is None:
+            node.unasked = None
 
     def opened(self, handle: FileHandle) -> None:
-        """*handle* was opened for reading, and not emptied by that."""
-        self.note_reader(handle.node, handle.pid)
-        handle.seen = Seen(Seq(self._version_read(handle.node)))
+        """*handle* was opened for reading, and not emptied by that.
+
+        Who may write, too, has not read for that: the kernel, which shows it no cached page
+        (`keeps_pages`), asks when it does.
+        """
+        if not handle.writable:
+            self.note_reader(handle.node, handle.pid)
+            handle.seen = Seen(Seq(self._version_read(handle.node)))
 
     def base_for(self, node: File, pid: int) -> Seen:
         """What the writer *pid* had seen of *node*."""

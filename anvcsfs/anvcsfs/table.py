@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from anvcs.errors import AnvcsError
 from anvcs.rooms.errors import RoomBusy
+from anvcsfs.callers import holds_for_writing
 from anvcsfs.control.control import Control
 from anvcsfs.control_nodes import ControlFile, ControlHandle
 from anvcsfs.handles import Caller, DirHandle, FileHandle
@@ -30,6 +31,8 @@ class Table(Names):
 
     def __init__(self, view: View) -> None:
         super().__init__(view)
+        self.writers_changed: Callable[[], None] = lambda: None
+        """Called when files are opened or closed for writing."""
         self.control = Control(self)
 
     def save_open_files(self) -> None:
@@ -184,6 +187,8 @@ class Table(Names):
             handle = self._open_shared(node, flags, caller.pid)
         node.opens += 1
         node.writers += writes
+        if writes:
+            self.writers_changed()
         self.handles.add(handle)
         return handle
 
@@ -196,7 +201,8 @@ class Table(Names):
             files.truncate(node, 0, handle, pid)
         elif node.place is Place.SHARED:
             files.file(node)  # a big one is put on disk now, not at the first read
-            files.note_reader(node, pid)
+            if handle.readable:
+                files.opened(handle)
         return handle
 
     def create(self, parent_ino: int, name: bytes, mode: int, flags: int, caller: Caller) -> FileHandle:
@@ -213,6 +219,7 @@ class Table(Names):
             handle.node.opens += 1
             handle.node.writers += handle.writable
             handle.wrote = True  # its birth is a change
+            self.writers_changed()
             self.handles.add(handle)
         handle.node.nlookup += 1
         return handle
@@ -246,10 +253,18 @@ class Table(Names):
         """A descriptor is closed; what was written is saved."""
         handle = self.handles.any(number)
         if isinstance(handle, FileHandle):
-            if handle.wrote:
+            if handle.wrote and not self._goes_on(handle):
                 self._save(handle)
         elif isinstance(handle, ControlHandle):
             self.control.flush(handle)
+
+    def _goes_on(self, handle: FileHandle) -> bool:
+        """Whether its opener is going to write more: this was a duplicate's close, or a child's.
+
+        A shell empties the file, closes the descriptor that it then has twice, and starts
+        its command.  Each half of a file would be a save of its own, and a loss to merge.
+        """
+        return not handle.node.on_disk and holds_for_writing(handle.pid, self.view.mountpoint, handle.node.path)
 
     def _save(self, handle: FileHandle) -> None:
         node = handle.node
@@ -263,7 +278,7 @@ class Table(Names):
                 and (self.view.by_git or self.view.room.hides(node.path))
             ):
                 # A tracked file that was removed and made again: a save, not a temporary.  Git makes none in a view.
-                self.publisher.publish(node.path, force=True)
+                self.publisher.publish(node.path, force=True, pid=handle.pid)
         else:
             self.files.save(handle.node, handle)
         handle.wrote = False
@@ -298,6 +313,8 @@ class Table(Names):
         handle.close_fd()
         node.opens -= 1
         node.writers -= handle.writable
+        if handle.writable:
+            self.writers_changed()
         if not node.on_disk:
             self.files.settle(node)
         self.inodes.drop_if_unused(node)

@@ -8,6 +8,8 @@ import errno
 import os
 from pathlib import Path
 
+from anvcs.model.ids import Seq
+
 SPILL_BYTES = 4 << 20
 """Above this a working copy moves from memory to a scratch file."""
 MAX_BYTES = 1 << 40
@@ -18,7 +20,7 @@ _COPY_BYTES = 1 << 20
 class Working:
     """A private, mutable copy of one file's bytes."""
 
-    __slots__ = ("_buffer", "_fd", "_scratch", "base", "dirty", "path", "version")
+    __slots__ = ("_buffer", "_fd", "_scratch", "base", "dirty", "doubts", "had", "path", "version")
 
     def __init__(self, scratch: Path, data: bytes = b"") -> None:
         self._scratch = scratch
@@ -28,6 +30,10 @@ class Working:
         self.dirty = False
         self.base: int | None = None
         """The version of the file that this content was derived from; ``None``: the current one."""
+        self.had: bytes | None = None
+        """What it was derived from, when that is no version."""
+        self.doubts: tuple[Seq, ...] = ()
+        """Other versions that it may have been derived from."""
         self.version = 0
         """Counts writes, so that a slow reader can tell whether it saw one state."""
 

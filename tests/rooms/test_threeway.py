@@ -83,6 +83,16 @@ def test_who_indents_all_of_it_meets_who_edits_a_word() -> None:
     assert merge(seen, formatted, edited).text == both
 
 
+def test_who_indents_a_line_meets_who_replaces_it() -> None:
+    seen = b"if a:\nb = 1\nc = 2\n"
+    indented = b"if a:\n    b = 1\n    c = 2\n"
+    replaced = b"if a:\nother()\nc = 2\n"
+    assert merge(seen, indented, replaced).text == b"if a:\n    other()\n    c = 2\n"
+    assert merge(seen, replaced, indented).text == b"if a:\n    other()\n    c = 2\n"
+    assert merge(seen, replaced, indented).clashes
+    assert merge(b"a = 1\n", b"a  =  1\n", b"x y z\n").text == b"a  =  1\nx y z\n", "white space is not all of it"
+
+
 def test_a_clash_tells_where_it_is_in_the_merged_text() -> None:
     lines = [b"%d\n" % number for number in range(100)]
     now, new = list(lines), list(lines)

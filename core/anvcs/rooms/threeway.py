@@ -168,6 +168,11 @@ def _merge_words(base: bytes, now: bytes, new: bytes) -> bytes:
         elif not left:
             out.append(_spliced(base, start, stop, right))
         else:
+            sides = [(start, stop, left, []), (start, stop, [], right)]
+            blank = [_is_blank(base, side) for side in sides]
+            if any(blank):  # white space yields to words
+                out.append(_spliced(base, start, stop, right if blank[0] else left))
+                continue
             alone = [splice for splice in edits if start <= splice.start and splice.stop <= stop]
             out.append(_union(_spliced(base, start, stop, left), _spliced(base, start, stop, alone)))
     out.append(base[at:])
@@ -198,10 +203,11 @@ def _by_line(text: bytes, splices: Sequence[Splice]) -> list[Splice]:
     """*splices* with deletions cut into lines: only the lines that somebody edits are to come back."""
     cut: list[Splice] = []
     for start, stop, inserted in splices:
-        while not inserted and (newline := text.find(b"\n", start, stop - 1)) >= 0:
-            cut.append(Splice(start, newline + 1, b""))
-            start = newline + 1
-        cut.append(Splice(start, stop, inserted))
+        at = start
+        while not inserted and (newline := text.find(b"\n", at, stop - 1)) >= 0:
+            cut.append(Splice(at, newline + 1, b""))
+            at = newline + 1
+        cut.append(Splice(at, stop, inserted))
     return cut
 
 
@@ -237,6 +243,8 @@ def _meet(base: bytes, one: _Group, other: _Group) -> bool:
         return False
     if one[0] == other[1]:  # two insertions
         return True
+    if _is_blank(base, one) or _is_blank(base, other):  # an indentation beside a word
+        return False
     if _at_line(base, other[0]):
         return not _is_closed(base, one)
     return one[0] == one[1] or other[0] == other[1]
@@ -248,6 +256,13 @@ def _is_closed(base: bytes, group: _Group) -> bool:
         if stop == group[1] and not (text.endswith(b"\n") or (not text and _at_line(base, start))):
             return False
     return True
+
+
+def _is_blank(base: bytes, group: _Group) -> bool:
+    """Whether *group* changes no more than white space inside lines."""
+    return all(
+        not (splice.text + base[splice.start : splice.stop]).strip(b" \t") for splice in (*group[2], *group[3])
+    )
 
 
 def _together(base: bytes, one: _Group, other: _Group) -> _Group:
