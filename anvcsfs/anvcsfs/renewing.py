@@ -46,17 +46,21 @@ class Renewer:
     def renew(self, node: Node, source: object, changed: bytes | None, left: Entry | None) -> None:
         """*node* is what *source* says now; *changed* is its path if something was done to it.
 
-        *left* is the entry that it was before, if it is none any more.
+        *left* is the last entry that there was at its path, if there is none any more.
         """
         old, node.source = node.source, source
         if not isinstance(node, File) or (changed is None and source == old):
             return
         path = node.path
-        same = self.same_content(left if left is not None and isinstance(source, TreeEntry) else old, source, path)
+        same = self.same_content(old, source, path)
         before = node.mtime_ns, self._size(node)
         node.reply = None
         self._set_mode(node, source, path)
-        self._set_time(node, source, path, same=same)
+        if not same and left is not None and self.same_content(left, source, path):
+            node.mtime_ns = node.ctime_ns = left.mtime_ns  # it was saved and committed since we looked
+            self._set_time(node, source, path, same=True)
+        else:
+            self._set_time(node, source, path, same=same)
         if not same:
             self._new_content(node, old)
             if node.unasked is None and isinstance(source, Entry):
