@@ -110,7 +110,7 @@ def test_a_rename_is_followed_by_who_stands_there(two):
     folder = os.open(ben / "src" / "deep", os.O_RDONLY | os.O_DIRECTORY)
     inode = os.fstat(handle).st_ino
     (ann / "src").rename(ann / "source")
-    eventually(lambda: (ben / "source" / "deep" / "b").exists())
+    eventually((ben / "source" / "deep" / "b").exists)
     assert os.stat("b", dir_fd=folder).st_ino == inode
     (ann / "source" / "deep" / "b").write_text("later\n")
     eventually(lambda: os.pread(handle, 10, 0) == b"later\n")
