@@ -57,3 +57,11 @@ def test_appends_of_who_had_not_heard_of_each_other_are_both_there(views):
     text = ann.kernel.read(b"main.py")
     assert sorted(text.splitlines()) == [b"by ann", b"by bob", b"one", b"three", b"two"]
     both_show(views, {b"main.py": text})
+
+
+def test_a_name_that_was_met_before_it_was_told_can_be_renamed(views):
+    ann, bob = views
+    ann.kernel.rename(b"src/a.py", b"src/z.py")
+    bob.kernel.rename(b"other.py", b"another.py")  # bob's room has ann's rename now, bob's nodes have not
+    bob.kernel.rename(b"src/z.py", b"other.py")
+    both_show(views, {b"src/a.py": None, b"src/z.py": None, b"other.py": b"a\n", b"another.py": b"other\n"})

@@ -216,6 +216,8 @@ class TreeVerbs:
         picture = self._meeting.picture(knows.seen)
         shown = self._mover.shown(old)
         then = shown if picture is None else picture.file_at(old, shown)
+        if then is None:
+            then = shown  # who names it has seen it, though nobody has told its view yet
         if then is None or is_dir(then):
             self.rename_tree(draft, old, new, knows.seen)
             return
