@@ -162,6 +162,33 @@ def test_both_make_the_same_directory(two: Two) -> None:
     assert two.records == []
 
 
+def test_a_name_that_another_created_and_committed(two: Two) -> None:
+    two.ann.write(b"new", b"ann's\n", fresh=True)
+    two.ann.move_base(two.place.tree.commit(BASE | {b"new": b"ann's\n"}), keep=True)
+    moved = two.bob.write(b"new", b"bob's\n", seen=two.seen, fresh=True)
+    assert moved.at == b"new~bob"
+    assert two.files == BASE | {b"new": b"ann's\n", b"new~bob": b"bob's\n"}
+    assert two.records == [("same-name", b"new~bob", ("", "bob"))]
+
+
+def test_an_edit_that_was_committed_meanwhile_is_one(two: Two) -> None:
+    edited = BASE | {b"a": b"edited\n"}
+    two.ann.write(b"a", b"edited\n")
+    two.ann.move_base(two.place.tree.commit(edited), keep=True)
+    assert two.bob.remove(b"a", seen=two.seen).kept
+    assert two.files == edited
+    assert [kind for kind, _, _ in two.records] == ["delete-edit"]
+
+
+def test_a_rename_that_was_committed_meanwhile_is_one(two: Two) -> None:
+    moved = {path: data for path, data in BASE.items() if path != b"a"} | {b"moved": BASE[b"a"]}
+    two.ann.rename(b"a", b"moved")
+    two.ann.move_base(two.place.tree.commit(moved), keep=True)
+    two.bob.write(b"a", BASE[b"a"] + b"four\n", base=two.seen, seen=two.seen)
+    assert two.files[b"moved"] == BASE[b"a"] + b"four\n"
+    assert b"a" not in two.files
+
+
 # --- names that differ only in case
 
 
@@ -492,6 +519,16 @@ def test_opaque_against_text(two: Two) -> None:
     two.bob.write(b"a", b"text of bob\n", base=base, seen=two.seen)
     assert two.files == BASE | {b"a": b"text of bob\n", b"a~ann": b"\xffann"}
     assert two.records == [("opaque", b"a", AB)]
+
+
+def test_a_text_over_what_became_a_text_after_it_was_opaque(two: Two) -> None:
+    put(two.bob, b"a", b"\xffbob")
+    base = two.bob.version(b"a")
+    two.ann.catch_up()
+    two.ann.write(b"a", b"text of ann\n", base=two.ann.version(b"a"))
+    two.ann.move_base(two.place.tree.commit(BASE | {b"a": b"text of ann\n"}), keep=True)
+    two.bob.write(b"a", b"text of bob\n", base=base, seen=two.seen)
+    assert two.files == BASE | {b"a": b"text of bob\n", b"a~ann": b"text of ann\n"}
 
 
 def test_a_link_against_an_edit(two: Two) -> None:

@@ -19,7 +19,7 @@ from anvcs.rooms.moving import Mover
 from anvcs.rooms.saving import FILE_MODES, Attributes, Saver
 from anvcs.rooms.since import Deed, Picture, Pictures
 from anvcs.rooms.tree import ancestors, parent_of
-from anvcs.rooms.versions import as_text
+from anvcs.rooms.versions import as_text, content_at
 
 SOME_FILE = FileId(b"")
 """For a record that is about a name or a directory and not about one file."""
@@ -125,7 +125,7 @@ class Meeting:
     ) -> None:
         """Write a record: *other* is whose deed it met, *ours* the name that this change asked for."""
         author = draft.author
-        theirs = Side("", "", b"") if other is None else Side(agent=other.agent, model=other.model, text=_said(other))
+        theirs = Side(agent="") if other is None else Side(agent=other.agent, model=other.model, text=_said(other))
         mine = Side(agent=author.agent, model=author.model, text=ours)
         draft.conflict(kind, file, path, (theirs, mine), note)
 
@@ -153,11 +153,11 @@ class Meeting:
         now = self._mover.shown(path)
         if base is None or now is None or is_dir(now) or same(now):
             return False
-        if text and self._is_text(now):
-            return False  # texts are merged
         other = self._foreign_edit(now.id, base)
         if other is None:
             return False
+        if text and self._is_text(now) and self._was_text(now, base):
+            return False  # texts are merged
         beside = free_name(core, path, other.agent)
         self._keep(draft, now, beside)
         note = "written whole by two: the last one has the name"
@@ -180,6 +180,10 @@ class Meeting:
             limit = self._core.settings.text_limit
             return entry.size <= limit and as_text(self._core.read(entry), limit) is not None
         return entry.content is Content.TEXT
+
+    def _was_text(self, entry: Entry, base: Seq) -> bool:
+        past = content_at(self._core, entry.id, base, entry.base_path or entry.path)
+        return as_text(past.data, self._core.settings.text_limit) is not None
 
     def _foreign_edit(self, file: FileId, base: Seq) -> Deed | None:
         """The last time that somebody else changed the bytes of *file* after op *base*."""

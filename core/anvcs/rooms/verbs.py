@@ -347,10 +347,10 @@ class TreeVerbs:
                     path = new + (entry.path or old)[len(old) :]
                     meeting.tell(draft, "directory", entry.id, path, deed, new, note)
             return old
-        where, deed = picture.went(old)
+        where, renamer = picture.went(old)
         if where != old and core.is_shown_directory(where):
             note = "renamed by two: the last name holds"
-            meeting.tell(draft, "rename-rename", SOME_FILE, new, deed, new, note)
+            meeting.tell(draft, "rename-rename", SOME_FILE, new, renamer, new, note)
             return where
         gone = [then for then in picture.below(old) if meeting.located(then) is None]
         if not gone:
