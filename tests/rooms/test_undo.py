@@ -351,3 +351,18 @@ def test_committed_ops_stay_when_a_peer_was_faster(here: Place, room: Room) -> N
     edit(room, ANN, b"line 5\n", b"line five\n")
     undo(room)
     assert shown(room)[b"a.py"] == TEXT.replace(b"line 2", b"line two").replace(b"line 8", b"line eight")
+
+
+def test_what_peers_do_between_the_plan_and_the_lock_is_taken_in(here: Place, room: Room) -> None:
+    edit(room, ANN, b"line 2\n", b"line two\n")
+    edit(room, ANN, b"b\n", b"bee\n", b"dir/b.py")
+    plan = room._undoer.plan(Wanted(agent="ann"))
+    with here.room("ben") as other:
+        edit(other, BEN, b"line 8\n", b"line eight\n")
+        edit(other, ANN, b"line 5\n", b"line five\n")
+        other.remove(b"run.sh", author=ANN)
+    change = room._core.change(b"")
+    with change as draft:
+        told = room._undoer.undo(draft, Wanted(agent="ann"), plan)
+    assert shown(room) == {**BASE, b"a.py": TEXT.replace(b"line 8", b"line eight")}
+    assert told.ops == (1, 2, 4, 5)

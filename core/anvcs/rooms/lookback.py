@@ -34,6 +34,7 @@ class LookingBack:
 
     def undo(self, wanted: Wanted, *, dry_run: bool = False, author: Author | None = None) -> Undone:
         """Reverse the uncommitted ops that are *wanted*; with *dry_run* only say what that would do."""
+        self._core.catch_up()
         change = self._core.change(b"", author)
         return undo(change, self._undoer, wanted, dry_run=dry_run)
 

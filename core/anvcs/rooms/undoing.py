@@ -6,12 +6,12 @@ without the undone ones, unless somebody else has changed it after them.  Texts 
 unwoven.  The result is one op like any other, which can itself be undone.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from anvcs.model.conflict import Side
-from anvcs.model.ids import FileId, Seq
+from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import GITLINK, Leaf
 from anvcs.model.undone import Undone, UndonePath
@@ -70,6 +70,15 @@ class Fate(NamedTuple):
     text: Unwoven | None
 
 
+class Plan(NamedTuple):
+    """What an undo is going to do, as of one op."""
+
+    seq: Seq
+    base: Oid | None
+    files: dict[FileId, tuple[Fate, frozenset[Seq]]]
+    """Each file's fate, and which of its ops go."""
+
+
 class Undoer:
     """Reverses ops, in a draft."""
 
@@ -78,27 +87,51 @@ class Undoer:
         self._saver = saver
         self._mover = mover
 
-    def undo(self, draft: Draft, wanted: Wanted) -> Undone:
-        """Reverse what *wanted* says."""
-        ops: set[Seq] = set()
-        fates: list[Fate] = []
-        for history in self._histories(wanted):
-            undone = {op.seq for op in history.ops if wanted(op)}
-            if undone and any(wanted.takes(path) for path in history.paths()):
-                ops |= undone
-                fates.append(self._fate(history, undone))
-        fates = [fate for fate in fates if _changes(fate)]
+    def plan(self, wanted: Wanted) -> Plan:
+        """What reversing *wanted* would mean for each file now; takes no lock."""
+        return self._extended(Plan(self._core.seq, self._core.base.commit, {}), wanted, wanted.since)
+
+    def undo(self, draft: Draft, wanted: Wanted, plan: Plan | None = None) -> Undone:
+        """Reverse what *wanted* says; what *plan* knows already is only brought up to date."""
+        core = self._core
+        if plan is None or plan.base != core.base.commit:
+            plan = self.plan(wanted)
+        elif plan.seq != core.seq:
+            later = core.log.files_after(plan.seq)
+            same = {file: planned for file, planned in plan.files.items() if file not in later}
+            again = [file for file in plan.files if file in later]
+            plan = self._extended(Plan(core.seq, plan.base, same), wanted, plan.seq, again)
+        fates = [fate for fate, _ in plan.files.values() if _changes(fate)]
         told = self._apply(draft, fates, wanted.agent)
         draft.kind, draft.file, draft.old_path = "undo", b"", None
         draft.path = told[0].path if len(told) == 1 else b""
+        ops = {seq for _, undone in plan.files.values() for seq in undone}
         paths = tuple(sorted((one for one in told if one.what or one.kept), key=lambda one: one.path))
         return Undone(agent=wanted.agent, seq=draft.seq, ops=tuple(sorted(ops)), paths=paths)
 
-    def _histories(self, wanted: Wanted) -> Iterator[History]:
-        for file in self._core.log.files_of(wanted.agent, wanted.since):
-            history = file_history(self._core, file, wanted)
-            if history is not None:
-                yield history
+    def _extended(self, plan: Plan, wanted: Wanted, since: Seq, more: Iterable[FileId] = ()) -> Plan:
+        """*plan* with *more* files and those that the agent touched after op *since*."""
+        files = dict(plan.files)
+        for file in dict.fromkeys([*more, *self._core.log.files_of(wanted.agent, since)]):
+            planned = self._planned(file, wanted)
+            if planned is not None:
+                files[file] = planned
+        return plan._replace(files=files)
+
+    def _planned(self, file: FileId, wanted: Wanted) -> tuple[Fate, frozenset[Seq]] | None:
+        if not any(wanted.takes(path) for path in self._places(file)):
+            return None
+        history = file_history(self._core, file, wanted)
+        if history is None:
+            return None
+        undone = frozenset(op.seq for op in history.ops if wanted(op))
+        return (self._fate(history, undone), undone) if undone else None
+
+    def _places(self, file: FileId) -> set[bytes]:
+        """Where *file* is and was, as far as is cheap to know."""
+        entry, log = self._core.state.by_id.get(file), self._core.log
+        known = () if entry is None else (entry.path, entry.base_path)
+        return {path for path in (*known, *log.left_paths(file)) if path is not None}
 
     # --- what becomes of a file
 
@@ -252,9 +285,10 @@ class _OnlyAskedError(Exception):
 def undo(change: Change, undoer: Undoer, wanted: Wanted, *, dry_run: bool) -> Undone:
     """Run an undo in *change*, or with *dry_run* only find out what it would do."""
     told: Undone | None = None
+    plan = undoer.plan(wanted)  # reading takes longest: nobody waits for it
     try:
         with change as draft:
-            told = undoer.undo(draft, wanted)
+            told = undoer.undo(draft, wanted, plan)
             if dry_run:
                 raise _OnlyAskedError
     except _OnlyAskedError:
