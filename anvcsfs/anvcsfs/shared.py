@@ -11,6 +11,7 @@ from anvcs.errors import AnvcsError
 from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
+from anvcs.rooms.diffing import common_prefix, common_suffix
 from anvcs.rooms.errors import RoomBusy
 from anvcsfs.attributes import split
 from anvcsfs.bases import Seen
@@ -22,6 +23,11 @@ from anvcsfs.nodes import Dir, File, HistorySource, Place
 from anvcsfs.placing import Placing
 from anvcsfs.view import BIG_BYTES, RULE_FILES, View
 from anvcsfs.working import Working
+
+
+def _likeness(text: bytes, other: bytes) -> int:
+    start = common_prefix(text, other)
+    return start + common_suffix(text, other, start)
 
 
 def _based_on(work: Working, seen: Seen) -> Working:
@@ -199,8 +205,8 @@ class SharedFiles:
             node.work = work
         return work
 
-    def _work_through(self, handle: FileHandle, offset: int) -> Working:
-        """The working copy for a write at *offset*, counted in what the writer has seen."""
+    def _work_through(self, handle: FileHandle, offset: int, data: bytes = b"") -> Working:
+        """The working copy for a write of *data* at *offset*, counted in what the writer has seen."""
         node = handle.node
         if node.work is not None and node.work.dirty:
             return node.work
@@ -208,13 +214,25 @@ class SharedFiles:
             return self.work_on(node)
         seen = handle.seen if handle.seen is not None else self.base_for(node, handle.pid)
         older = self._older(node, seen)
-        if older is None or (offset >= len(older) and offset == self.size(node)):  # it went to the end first
+        if older is None or self._fits_current(node, older, offset, data):
             return self.work_on(node)
         if node.work is not None:
             node.work.close()
         node.work = _based_on(Working(self._view.scratch, older), seen)
         self._view.notifier.content(node.ino)  # what the kernel has is the newer version
         return node.work
+
+    def _fits_current(self, node: File, older: bytes, offset: int, data: bytes) -> bool:
+        """Whether a write that might be meant for *older* is one for what is there now.
+
+        The kernel doesn't tell when pages that another process had read are read or mapped.
+        """
+        if offset >= len(older) and offset == self.size(node):  # it went to the end first
+            return True
+        if not data:
+            return False
+        end = offset + len(data)
+        return _likeness(self.content(node)[offset:end], data) > _likeness(older[offset:end], data)
 
     def _older(self, node: File, seen: Seen) -> bytes | None:
         """The bytes that *seen* says, unless they are the current ones or can't be had."""
@@ -240,7 +258,7 @@ class SharedFiles:
     def write(self, handle: FileHandle, offset: int, data: bytes) -> int:
         """Put *data* at *offset*."""
         node = handle.node
-        work = self._work_through(handle, offset)
+        work = self._work_through(handle, offset, data)
         # Where the kernel thinks the end is may be the end of an older version.
         work.write(work.size if handle.appends else offset, data)
         self._wrote(node, handle)
