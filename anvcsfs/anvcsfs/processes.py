@@ -31,9 +31,21 @@ class Processes:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[float, _Found | None]] = {}
+        self._processes: dict[int, tuple[float, Process]] = {}
 
     def of(self, thread: int) -> Process:
         """The process of *thread*; one that can't be looked up has only itself."""
+        now = time.monotonic()
+        known = self._processes.get(thread)
+        if known is not None and known[0] > now:
+            return known[1]
+        if len(self._processes) >= _MOST:
+            self._processes.clear()
+        process = self._look(thread)
+        self._processes[thread] = now + _VALID_S, process
+        return process
+
+    def _look(self, thread: int) -> Process:
         found = self._find(thread)
         if found is None:
             return Process(thread, 0, 0, (thread,))
