@@ -1,6 +1,5 @@
 """The log under contention, seen from two mounted views: killed, stopped, full, damaged, read-only."""
 
-import errno
 import os
 import signal
 import sqlite3
@@ -106,12 +105,10 @@ def test_stopped_inside_an_append(two, appender):
     appender.send_signal(signal.SIGSTOP)
     descriptor = os.open(ann.path / "file0", os.O_WRONLY | os.O_TRUNC)
     os.write(descriptor, b"refused\n")
-    with pytest.raises(OSError) as refused:
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
         os.close(descriptor)
-    assert refused.value.errno == errno.EAGAIN
-    with pytest.raises(OSError) as refused:
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
         (ben.path / "file1").unlink()
-    assert refused.value.errno == errno.EAGAIN
     for view in two:
         log = view.store / "views" / view.path.name / "log"
         assert f"being written by process {appender.pid}" in log.read_text()
@@ -194,9 +191,8 @@ def test_a_full_disk(little: Path, tmp_path: Path, mounted: Mounts):
             space = os.statvfs(disk)
             os.posix_fallocate(filler.fileno(), 0, space.f_bavail * space.f_frsize)
         for view in (ann, ben):
-            with pytest.raises(OSError) as refused:
+            with pytest.raises(OSError, match="No space left"):
                 save(view, "x" * 100_000)
-            assert refused.value.errno == errno.ENOSPC
         assert (ben.path / "file1").read_text() == "1\n"
         (disk / "filler").unlink()
         save(ben, "space again\n")
@@ -221,9 +217,8 @@ def test_a_damaged_record_in_a_peers_work(two, mounted: Mounts):
         db.close()
     finally:
         os.kill(ben.pid, signal.SIGCONT)
-    with pytest.raises(OSError) as refused:
+    with pytest.raises(OSError, match="Input/output error"):
         save(ben, "ben's\n", "file1")
-    assert refused.value.errno == errno.EIO
     assert (ben.path / "file0").read_text() == "good\n"  # what it knows is served
     assert (ben.path / "file2").read_text() == "2\n"
     eventually(lambda: "is damaged" in (ben.store / "views" / "ben" / "log").read_text())

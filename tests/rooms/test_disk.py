@@ -145,6 +145,15 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
                 reader.write(b"f", b"other\n")
 
 
+def test_a_read_only_disk_is_named(small_disk: Path) -> None:
+    Place(small_disk).room().close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(RoomReadOnly, match="can only be read"):
+        Place(small_disk).room()
+    with Place(small_disk).room(read_only=True) as room:
+        assert room.seq == 0
+
+
 def test_another_format_is_refused_in_one_sentence(tmp_path: Path) -> None:
     here = Place(tmp_path)
     here.room().close()

@@ -1,6 +1,7 @@
 """The SQLite file of a room: opening, locks, transactions, durability, and what its errors mean."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -129,7 +130,12 @@ class LogFile:
     def _hold(self) -> None:
         """Let a repair, which replaces the file, see that it is in use."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._owner = os.open(f"{self.file}-owner", flags, 0o600)
+        try:
+            self._owner = os.open(f"{self.file}-owner", flags, 0o600)
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES):
+                raise RoomReadOnly(self.file) from error
+            raise
         try:
             fcntl.flock(self._owner, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -138,10 +144,11 @@ class LogFile:
     def _open_read_only(self) -> sqlite3.Connection:
         if not self.file.exists():
             raise RoomDamaged(self.file, "it doesn't exist")
+        db = self._connect_uri("mode=ro")
         try:
-            db = self._connect_uri("mode=ro")
             schema.verify(db, self.file)
         except sqlite3.OperationalError:
+            db.close()
             # On a disk that can't be written there may be no WAL index, and no writer either.
             db = self._connect_uri("mode=ro&immutable=1")
             schema.verify(db, self.file)
