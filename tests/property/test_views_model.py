@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from anvcs.rooms.errors import NoSuchPath
 from anvcs_tools.bench.marks import Marks, marks_in
 from anvcsfs.nodes import Dir, File
+from support.fake_kernel import FakeKernel
 from support.programs import git
 from support.stations import Station, make_stations
 
@@ -140,14 +143,16 @@ class Views(RuleBasedStateMachine):
     def rename(self, view: int, old: bytes, new: bytes) -> None:
         client = self.clients[view]
         if old != new and client.ino(old) is not None and client.station.kernel.find(new) is None:
-            client.station.kernel.rename(old, new)
+            with suppress(NoSuchPath):  # a peer has just renamed or deleted it: ENOENT
+                client.station.kernel.rename(old, new)
 
     @rule(view=views, path=paths)
     def unlink(self, view: int, path: bytes) -> None:
         client = self.clients[view]
         if client.ino(path) is not None:
             self.maybe.update(marks_in(client.station.kernel.read(path)))
-            client.station.kernel.unlink(path)
+            with suppress(NoSuchPath):
+                client.station.kernel.unlink(path)
 
     # What happens to views
 
@@ -191,6 +196,11 @@ class Views(RuleBasedStateMachine):
 def tree(station: Station) -> dict[bytes, bytes]:
     """Every file that a view shows."""
     kernel = station.kernel
+    with station.somebody_else():
+        return _tree(kernel)
+
+
+def _tree(kernel: FakeKernel) -> dict[bytes, bytes]:
     files = [path for path in kernel.walk() if not path.startswith((b".anvcs", b".git"))]
     return {path: kernel.read(path) for path in files if not isinstance(kernel.at(path), Dir)}
 

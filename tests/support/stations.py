@@ -1,7 +1,8 @@
 """Several views of one stream in one process, each wired as the serving process does it, without a mount."""
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from anvcs.repository import Repository
@@ -42,6 +43,16 @@ class Station:
         self.parts: Assembly = assemble(self._spec, self._stack)
         self.kernel = FakeKernel(self.parts.table)
         self.kernel.process = Process(self._pid, os.getuid(), os.getgid())
+
+    @contextmanager
+    def somebody_else(self) -> Iterator[None]:
+        """Another process of this view makes the requests: what it reads, the usual one has not seen."""
+        usual = self.kernel.process
+        self.kernel.process = Process(usual.pid + 1000, usual.uid, usual.gid)
+        try:
+            yield
+        finally:
+            self.kernel.process = usual
 
     def remount(self) -> None:
         """Unmount as users do, and mount again."""
