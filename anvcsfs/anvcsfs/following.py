@@ -259,7 +259,7 @@ class Follower:
         """The stream's ref is elsewhere: Git moved it in this view, or somebody else did anywhere."""
         before = self._view.room.base
         here = self._moved_here(target)
-        self._move(target, keep=here)
+        self._move(before, target, keep=here)
         if here and self._starting:
             pass  # a commit of ours, perhaps, whose process died before the index: `build_index` looks
         elif here:
@@ -280,11 +280,11 @@ class Follower:
             self.waiting_since = now
         return now - self.waiting_since < _PATIENCE_S
 
-    def _move(self, target: Oid, *, keep: bool) -> None:
+    def _move(self, before: Oid | None, target: Oid, *, keep: bool) -> None:
         view = self._view
         self._publish_tracked(target)
         times = {entry.path: entry.mtime_ns for entry in view.room.changed() if entry.path is not None}
-        moved = view.room.move_base(target, keep=keep)
+        moved = view.room.advance_base(before, target, keep=keep)
         self.refresher.apply(moved.paths)
         self.refresher.remember_times(times)
         log.info("base moved to %s (%s)", target.hex(), "work tree kept" if keep else "followed")
@@ -333,7 +333,7 @@ class Follower:
         for path, value in result.values.items():
             if (leaf := result.leaves[path]) is not None:
                 self._view.room.note_value(path, leaf, value)
-        self._move(result.commit, keep=True)
+        self._move(result.base, result.commit, keep=True)
         room = self._view.room
         # What was saved since, or was left out of a commit of one agent's own work, Git has to look at.
         clean = [path for path in result.paths if room.entry(path) is None and not room.hides(path)]

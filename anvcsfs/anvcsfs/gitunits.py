@@ -175,7 +175,7 @@ class GitUnits:
         view = self._view
         if view.detached or view.read_only or view.lost:
             return False
-        locked = admin.lock_held(self._admin)
+        locked = admin.git_holds_lock(self._admin)
         if not locked and not removes:
             return False
         command = command_of(pid)

@@ -160,3 +160,19 @@ def test_views_without_an_agent_are_told_apart(place: Place, base: Oid):
     bob.write(b"b", b"bob's\n")
     ann.discard([b"a", b"b"])
     assert shown(ann) == {b"a": TEXT, b"b": b"bob's\n", b"c": b"c\n"}
+
+
+def test_a_commit_of_an_earlier_save_is_nothing_new(place: Place, base: Oid):
+    """Whoever sees the moved branch first brings the room along; what was saved since the cut stays as it is."""
+    ann, bob = both(place, base)
+    ann.write(b"a", TEXT.replace(b"two", b"committed"))
+    cut = place.tree.commit({b"a": TEXT.replace(b"two", b"committed"), b"b": b"b\n", b"c": b"c\n"})
+    bob.catch_up()
+    after = TEXT.replace(b"two", b"after the cut").replace(b"four", b"also after")
+    bob.write(b"a", after)
+    bob.move_base(cut, keep=False)
+    assert shown(bob)[b"a"] == after
+    ann.catch_up()
+    ann.advance_base(base, cut, keep=True)  # has happened already
+    assert shown(ann) == shown(bob)
+    assert ann.base == cut

@@ -118,6 +118,8 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.views.ViewDescriptionDamaged": DAMAGED,
     "anvcs.views.ViewNameInvalid": INVALID,
     "anvcs_tools.cli.back.BadSize": INVALID,
+    "anvcsfs.control.streaming.GitAtWork": BUSY,
+    "anvcsfs.control.streaming.OperationUnderWay": REFUSED,
     "anvcs_tools.cli.places.NotInWorkTree": INVALID,
     "anvcs_tools.cli.places.PathOutside": INVALID,
     "anvcs_tools.cli.places.ViewStale": NOT_READY,

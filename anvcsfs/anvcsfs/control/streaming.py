@@ -86,7 +86,9 @@ class StreamRequests:
         """Everything that may say no."""
         table, follower, view = self._table, self._table.follower, self._table.view
         follower.follow()
-        if follower.units.unit is not None or admin.lock_held(follower.admin_dir):
+        if follower.index.waiting:
+            raise Later(follower.index.run)
+        if follower.units.unit is not None or admin.git_holds_lock(follower.admin_dir):
             raise GitAtWork
         for name, what in _UNDER_WAY.items():
             if (follower.admin_dir / name).exists():

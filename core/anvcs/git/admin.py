@@ -179,6 +179,14 @@ def lock_held(directory: Path) -> bool:
     return os.path.lexists(directory / "index.lock")
 
 
+def git_holds_lock(directory: Path) -> bool:
+    """Whether git itself, and not we, holds the view's ``index.lock``; ours has a second name."""
+    try:
+        return os.lstat(directory / "index.lock").st_nlink == 1
+    except FileNotFoundError:
+        return False
+
+
 def keep_ref(view: str) -> str:
     """The ref that keeps what only this view needs."""
     return f"refs/anvcs/keep/{view}"

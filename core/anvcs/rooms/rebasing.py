@@ -3,9 +3,10 @@
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from anvcs.model.ids import Oid
+from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, GITLINK, REGULAR, SYMLINK, Leaf, TreeChange
+from anvcs.rooms.basetree import hash_of
 from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.draft import Draft
 from anvcs.rooms.records import BYTES_CHANGED, DROPPED
@@ -182,7 +183,7 @@ class Rebaser:
             if not flags & BYTES_CHANGED:
                 continue
             sizes = (put.size for put in core.log.op(seq).payload.puts if put.id == entry.id)
-            if next(sizes, -1) == size and core.base.shows(leaf, path, content_at(core, entry.id, seq, path).data):
+            if next(sizes, -1) == size and core.base.shows(leaf, path, _hash_at(core, entry, seq)):
                 return True
         return False
 
@@ -232,3 +233,7 @@ class Rebaser:
         for entry in list(core.state.by_path.values()):
             if is_dir(entry) and entry.path is not None and core.base_shows_below(entry.path):
                 draft.drop(entry.id, None)
+
+
+def _hash_at(core: Core, entry: Entry, seq: Seq) -> bytes:
+    return hash_of(content_at(core, entry.id, seq, entry.base_path).data)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from anvcs.model.blame import Shown
 from anvcs.model.changes import Contribution, Overlay, PathChange
 from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.ids import FileId, Oid, Seq
@@ -187,6 +188,11 @@ class Room(LookingBack):
         """The entry that the base's file at *path* is now; ``None``: it is as in the base, or not its any more."""
         return self._core.state.by_base.get(path)
 
+    def shown(self, path: bytes) -> Shown:
+        """What this window shows at *path*, to be explained by another (`blame` of a `reader`)."""
+        entry, base = self.entry(path), self.base
+        return Shown(entry, None if entry is not None or self.hides(path) else base, base)
+
     def overlay(self, directory: bytes) -> Overlay | None:
         """What the room lays over *directory*, or ``None``: nothing.  Valid until the next change."""
         still = self._core.still
@@ -259,6 +265,11 @@ class Room(LookingBack):
     def conflict_lines(self, record: Conflict) -> tuple[int, int]:
         """Where the lines of *record* are by now, first and last from 1; zeros when they are gone."""
         return lines_now(self._core, record)
+
+    @property
+    def has_unchecked(self) -> bool:
+        """Whether `unchecked` has something."""
+        return bool(self._core.unchecked)
 
     def unchecked(self) -> list[Unchecked]:
         """Merges since the last call whose result nobody has parsed; see `judge` and `note_broken`."""
@@ -460,6 +471,13 @@ class Room(LookingBack):
         """Drop this room's changes of *paths*: they are as in the base again."""
         with (change := self._change(b"", author)) as draft:
             self._rebaser.restore(draft, paths)
+        return change.moved
+
+    def advance_base(self, old: Oid | None, new: Oid | None, *, keep: bool) -> Moved:
+        """`move_base`, unless the room doesn't stand on *old* any more: then somebody has brought it further."""
+        with (change := self._change(b"", None)) as draft:
+            if self._core.base.commit == old:
+                self._rebaser.move(draft, new, keep=keep)
         return change.moved
 
     def move_base(self, new: Oid | None, *, keep: bool, author: Author | None = None) -> Moved:
