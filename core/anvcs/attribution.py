@@ -11,7 +11,7 @@ from anvcs.git.notes import Notes
 from anvcs.git.objects import ObjectStore
 from anvcs.git.program import Git
 from anvcs.git.refs import Refs
-from anvcs.model.blame import BlamedLine, LiveLine
+from anvcs.model.blame import BlamedLine, LiveLine, Shown
 from anvcs.model.ids import Oid
 from anvcs.model.moment import moment_text
 from anvcs.model.tree import DIRECTORY, GITLINK
@@ -56,16 +56,16 @@ class Attribution:
         self._notes = Notes(objects, refs)
         self._commit = cache(self._read_commit)
 
-    def live(self, room: Room, path: bytes) -> list[BlamedLine]:
-        """The lines that *room* shows at *path*; raises `NothingAt` or `NoText`."""
-        lines = room.blame(path)
+    def live(self, room: Room, path: bytes, shown: Shown | None = None) -> list[BlamedLine]:
+        """The lines that *room* shows at *path*, or another window has *shown*; raises `NothingAt` or `NoText`."""
+        shown = room.shown(path) if shown is None else shown
+        lines = room.blame(path, shown)
         if lines is None:
-            raise NoText(path) if self._is_there(room, path) else NothingAt(path)
+            raise NoText(path) if self._is_there(path, shown) else NothingAt(path)
         committed: list[Oid] = []
-        entry = room.entry(path)
-        origin = path if entry is None else entry.base_path
-        if room.base is not None and origin is not None and any(line.base_line for line in lines):
-            committed = self._blame(room.base, origin)
+        origin = path if shown.entry is None else shown.entry.base_path
+        if shown.base is not None and origin is not None and any(line.base_line for line in lines):
+            committed = self._blame(shown.base, origin)
         return [self._line(line, committed) for line in lines]
 
     def committed(self, commit: Oid, path: bytes, room: Room | None = None) -> list[BlamedLine]:
@@ -88,12 +88,10 @@ class Attribution:
             for number, text in enumerate(_lines(data), 1)
         ]
 
-    def _is_there(self, room: Room, path: bytes) -> bool:
-        if room.entry(path) is not None:
-            return True
-        if room.base is None or room.hides(path):
-            return False
-        return self._objects.find(self._objects.tree_of(room.base), path) is not None
+    def _is_there(self, path: bytes, shown: Shown) -> bool:
+        if shown.entry is not None or shown.below is None:
+            return shown.entry is not None
+        return self._objects.find(self._objects.tree_of(shown.below), path) is not None
 
     def _line(self, line: LiveLine, commits: Sequence[Oid]) -> BlamedLine:
         commit = commits[line.base_line - 1] if 0 < line.base_line <= len(commits) else None

@@ -126,3 +126,19 @@ def test_an_undo_gives_lines_back_to_their_writers(room: Room) -> None:
     edit(room, ANN, b"bens words\n", b"anns words\n")
     room.undo(Wanted(agent="ann"))
     assert told(room)[1] == (b"bens words", "ben", 0)
+
+
+def test_a_window_that_stands_still_is_explained_as_it_shows(here: Place, room: Room) -> None:
+    edit(room, ANN, b"line 2\n", b"ann\n")
+    room.hold()
+    still = shown(room)[b"a.py"]
+    with here.room("ben") as other:
+        edit(other, BEN, b"line 4\n", b"ben\n")
+    room.catch_up()
+    with room.reader() as reader:
+        then = reader.blame(b"a.py", room.shown(b"a.py"))
+        now = reader.blame(b"a.py")
+    assert b"".join(line.text for line in then) == still
+    assert [line.agent for line in then] == ["", "ann", "", "", ""]
+    assert [line.agent for line in now] == ["", "ann", "", "ben", ""]
+    assert room.blame(b"opaque") is None

@@ -157,9 +157,10 @@ class LookingBack:
 
     def _text(self, path: bytes) -> bytes:
         room = self._view.room
-        entry = room.entry(path)
+        shown = room.shown(path)
+        entry = shown.entry
         version = None if entry is None else (entry.id, entry.content_seq, entry.base_path)
-        key = (room.file, version, room.base)
+        key = (room.file, version, shown.below, shown.base)
         kept = self._blames.get(path)
         if kept is not None and kept[0] == key:
             if isinstance(kept[1], OSError):
@@ -170,7 +171,7 @@ class LookingBack:
             found: bytes | OSError
             try:
                 with room.reader() as reader:
-                    found = blame_text(self._attribution.live(reader, path))
+                    found = blame_text(self._attribution.live(reader, path, shown))
             except (NoText, NothingAt) as error:
                 found = OSError(errno_of(error), str(error))
             _make_room(self._blames)

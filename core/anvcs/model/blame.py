@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from anvcs.model.ids import Oid, Seq
+from anvcs.model.room import Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +32,15 @@ class LiveLine:
     time_ns: int = 0
     base_line: int = 0
     """The line of the base's text, from 1, that this is; 0 when an op wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a window shows at a path, for another window that is to explain it."""
+
+    entry: Entry | None
+    """The room's entry there."""
+    below: Oid | None
+    """The commit whose file shows there when there is no entry; ``None``: nothing does."""
+    base: Oid | None
+    """The commit that the window stands on."""

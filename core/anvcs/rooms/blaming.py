@@ -8,45 +8,65 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from anvcs.model.blame import LiveLine
-from anvcs.model.ids import Seq
+from anvcs.model.ids import Oid, Seq, base_file_id
 from anvcs.model.room import Content, Entry
-from anvcs.model.tree import GITLINK
+from anvcs.model.tree import DIRECTORY, GITLINK, Leaf
 from anvcs.rooms.core import Core, to_crlf
 from anvcs.rooms.linediff import sequence_hunks, split_lines
 from anvcs.rooms.oplog import Op
 from anvcs.rooms.records import BYTES_CHANGED
-from anvcs.rooms.versions import as_text, split_line_ends
+from anvcs.rooms.versions import as_text, content_at, split_line_ends
 from anvcs.rooms.weaving import NOBODY, Piece, Weave, Weaver
 
 _SAYS_NOTHING = ("base", "restore", "repair", "lost", "epoch", "prune")
 
 
-def blame(core: Core, entry: Entry) -> list[LiveLine] | None:
-    """The lines of *entry*, a current one, as the view shows them; ``None``: it is no text."""
-    if entry.content not in (Content.TEXT, Content.GIT) or entry.mode == GITLINK:
+def blame(core: Core, path: bytes, shown: Entry | None, base: Oid | None) -> list[LiveLine] | None:
+    """The lines that a window shows at *path* where it has *shown* over *base*; ``None``: no text is there."""
+    entry = _base_entry(core, path, base) if shown is None else shown
+    if entry is None or entry.content not in (Content.TEXT, Content.GIT) or entry.mode == GITLINK:
         return None
-    text = as_text(core.read(entry), core.settings.text_limit)
+    text = as_text(_data(core, entry), core.settings.text_limit)
     if text is None:
         return None
     weave, ops = _woven(core, entry, text.text)
     lines = [_line(line, ops) for line in _lines(list(weave.pieces()))]
-    return _numbered(lines, _base_lines(core, entry), crlf=bool(text.crlf))
+    return _numbered(lines, _base_lines(core, entry, base), crlf=bool(text.crlf))
+
+
+def _base_entry(core: Core, path: bytes, base: Oid | None) -> Entry | None:
+    leaf = _leaf(core, path, base)
+    if leaf is None:
+        return None
+    return core.entry_of_leaf(core.log.trace(path) or base_file_id(base, path), path, leaf)
+
+
+def _leaf(core: Core, path: bytes | None, base: Oid | None) -> Leaf | None:
+    found = None if path is None or base is None else core.base.tree.find(base, path)
+    return None if found is None or found.mode in (DIRECTORY, GITLINK) else Leaf(found.mode, found.oid)
+
+
+def _data(core: Core, entry: Entry) -> bytes:
+    now = core.state.by_id.get(entry.id)
+    if entry.content is Content.TEXT and (now is None or now.content_seq != entry.content_seq):
+        return content_at(core, entry.id, entry.content_seq, entry.base_path).data  # of a window that stands still
+    return core.read(entry)
 
 
 def _woven(core: Core, entry: Entry, text: bytes) -> tuple[Weave, dict[Seq, Op]]:
-    """*text*, told by all ops that the log still has of the file."""
-    touches = [seq for seq, flags in core.log.touches(entry.id) if flags & BYTES_CHANGED]
+    """*text*, told by all ops up to it that the log still has of the file."""
+    touches = [seq for seq, flags in core.log.touches(entry.id) if flags & BYTES_CHANGED and seq <= entry.content_seq]
     if not touches:
         return Weave(text), {}
     weaver = Weaver(core, entry.id, Seq(touches[0] - 1), entry.base_path or entry.path, lenient=True)
-    weave = weaver.take_all(core.seq)
+    weave = weaver.take_all(entry.content_seq)
     weave.become(text, NOBODY, core.settings.hunks)  # the base may have moved since the last of them
     return weave, weaver.ops
 
 
-def _base_lines(core: Core, entry: Entry) -> list[bytes]:
-    leaf = None if entry.base_path is None else core.base.leaf(entry.base_path)
-    if leaf is None or leaf.mode == GITLINK or entry.base_path is None:
+def _base_lines(core: Core, entry: Entry, base: Oid | None) -> list[bytes]:
+    leaf = _leaf(core, entry.base_path, base)
+    if leaf is None or entry.base_path is None:
         return []
     return split_lines(split_line_ends(core.base.tree.show(leaf.oid, entry.base_path)).text)
 

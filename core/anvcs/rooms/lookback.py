@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Self
 
-from anvcs.model.blame import LiveLine
+from anvcs.model.blame import LiveLine, Shown
 from anvcs.model.ids import Seq
 from anvcs.model.moment import Moment
 from anvcs.model.room import Author
@@ -38,10 +38,15 @@ class LookingBack:
         change = self._core.change(b"", author)
         return undo(change, self._undoer, wanted, dry_run=dry_run)
 
-    def blame(self, path: bytes) -> list[LiveLine] | None:
-        """Who wrote each line of what is shown at *path*; ``None``: no text is."""
-        entry = self._mover.shown(path)
-        return None if entry is None else blame(self._core, entry)
+    def blame(self, path: bytes, shown: Shown | None = None) -> list[LiveLine] | None:
+        """Who wrote each line of what is shown at *path*, by default here; ``None``: no text is."""
+        core = self._core
+        if shown is None:
+            hidden = path in core.state.by_base
+            shown = Shown(core.state.by_path.get(path), None if hidden else core.base.commit, core.base.commit)
+        if shown.entry is None and shown.below is None:
+            return None
+        return blame(core, path, shown.entry, shown.base)
 
     @property
     def floor(self) -> Seq:
