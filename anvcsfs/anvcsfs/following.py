@@ -250,10 +250,17 @@ class Follower:
 
     def _base_was_moved(self, before: Oid | None, base: Oid) -> None:
         """Another process has brought the room to the commit *base*: the index follows."""
-        if self._moved_here(base):
-            self.note_index(base)  # Git did it in this view, and has brought its index along
+        if self._moved_here(base) and not self.committing:
+            self._index_by_git(before, base)
         else:
             self._update_index(before, base, [], keep_staged=True)
+
+    def _index_by_git(self, before: Oid | None, base: Oid) -> None:
+        """Git moved the branch in this view, and has brought its index along from where the branch was then."""
+        origin = self._movers.origin()
+        if origin is not None and origin != before:  # others committed in between
+            self._update_index(before, origin, [], keep_staged=True)
+        self.note_index(base)
 
     def _follow_to(self, target: Oid) -> None:
         """The stream's ref is elsewhere: Git moved it in this view, or somebody else did anywhere."""
@@ -263,7 +270,7 @@ class Follower:
         if here and self._starting:
             pass  # a commit of ours, perhaps, whose process died before the index: `build_index` looks
         elif here:
-            self.note_index(target)  # Git has brought its index along
+            self._index_by_git(before, target)
         else:
             self._update_index(before, target, [], keep_staged=True)
 

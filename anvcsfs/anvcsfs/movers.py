@@ -30,6 +30,11 @@ class Movers:
         move = admin.last_head_move(self._admin)
         return move is not None and move.new == target
 
+    def origin(self) -> Oid | None:
+        """Where HEAD was before its last move."""
+        move = admin.last_head_move(self._admin)
+        return None if move is None else move.old
+
     def note(self, base: Oid | None) -> None:
         """The room stands on *base*: what the log says up to there is known."""
         size = self._size()

@@ -149,6 +149,8 @@ class CommitRequests:
         table.follower.sync()
         if table.follower.units.unit is not None:
             self._wait_for_git(state)
+        if table.follower.waiting_since is not None:  # another view brings the room along first
+            raise Later(lambda: time.sleep(_PAUSE_S))
         if not state.attempts:
             state.base = table.view.room.base
         state.attempts += 1
