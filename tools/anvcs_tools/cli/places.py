@@ -84,14 +84,29 @@ def _inside(path: str, top: Path) -> bytes:
         raise PathOutside(path, top) from None
 
 
-def find_place(arguments: argparse.Namespace) -> Place:
-    """Where ``-C`` or the current directory is; ``--stream`` leaves the view for the room itself."""
+def _look(here: Path) -> "tuple[ViewSpec | None, Repository]":
     from anvcs.repository import Repository
 
-    here = Path(os.path.realpath(arguments.repo))
     mount = mount_of(here)
     view = view_of(mount) if mount is not None else None
-    repository = Repository.open(view.common_dir if view else here)
+    return view, Repository.open(view.common_dir if view else here)
+
+
+def find_place(arguments: argparse.Namespace) -> Place:
+    """Where ``-C`` or the current directory is; ``--stream`` leaves the view for the room itself.
+
+    Outside of every repository it is where the first path is that the command names.
+    """
+    from anvcs.git.setup import NotARepository
+
+    here = Path(os.path.realpath(arguments.repo))
+    paths = getattr(arguments, "paths", None) or [getattr(arguments, "path", None)]
+    try:
+        view, repository = _look(here)
+    except NotARepository:
+        if not paths[0]:
+            raise
+        view, repository = _look(Path(os.path.realpath((here / paths[0]).parent)))
     named = getattr(arguments, "stream", None)
     if view is not None and repository.views.process(view.name) is None:
         raise ViewStale(view.mountpoint)
