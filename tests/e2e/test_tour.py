@@ -40,11 +40,14 @@ def test_the_tour(tmp_path):
             check=False,
         )
     finally:
-        subprocess.run(["fusermount3", "-uz", tmp_path / "view"], check=False, capture_output=True)
+        for view in ("second", "view"):
+            subprocess.run(["fusermount3", "-uz", tmp_path / view], check=False, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"subject": "feat: greet the world"' in done.stdout
     assert "Agent:  ann" in done.stdout
     assert '+print("hello, world")' in done.stdout  # git diff
     assert '> print("hello, world")' in done.stdout  # diff -r of two commits
     assert "hello.py | 2 +-" in done.stdout  # git log --stat, after the unmount
+    assert 'print("by bob")\nprint("hello, world")\nprint("by ann")\n' in done.stdout  # cat of what both wrote
+    assert re.search(r"op \d+ +bob .*1\) print\(\"by bob\"\)", done.stdout)  # blame
     assert (tmp_path / "project" / "hello.py").read_text() == 'print("hello, world")\n'
