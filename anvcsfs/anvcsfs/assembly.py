@@ -15,6 +15,7 @@ from anvcs.config import Config
 from anvcs.errors import AnvcsError
 from anvcs.git import admin, indexing
 from anvcs.git.skeleton import Skeleton
+from anvcs.merging.apart import ParserProcess
 from anvcs.model.ids import Oid
 from anvcs.model.room import Author
 from anvcs.note_queue import NoteQueue
@@ -82,6 +83,8 @@ class _Builder:
         folder = spec.folder
         self._skeleton = Skeleton(spec.common_dir, folder / "skeleton.git", folder / "skeleton")
         stack.callback(self._skeleton.close)
+        self._parser = ParserProcess()
+        stack.callback(self._parser.close)
         self._author = Author(agent=spec.agent, model=spec.model, view=spec.name)
         self._admin = folder / "git"
 
@@ -105,6 +108,7 @@ class _Builder:
             author=self._author,
             base=base,
             text_limit=text_bytes,
+            broken=self._parser.broken_line,
             patient=False,
         )
 

@@ -207,6 +207,8 @@ class Publisher:
 
     def _note_writer(self, path: bytes, pid: int, data: bytes, seen: Seen) -> None:
         """Who saved knows what it wrote; what was merged into it nobody has read yet."""
+        if self._view.room.has_unchecked:
+            self._files.merged()
         if not pid:
             return
         entry = self._view.room.entry(path)

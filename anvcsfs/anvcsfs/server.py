@@ -12,6 +12,8 @@ from functools import partial
 import pyfuse3
 import trio
 
+from anvcs.rooms.core import Unchecked
+from anvcs.rooms.room import Room
 from anvcs.views import ViewSpec, source_name
 from anvcsfs.adapter import Adapter
 from anvcsfs.assembly import Assembly, assemble
@@ -76,6 +78,7 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
         nursery.start_soon(_watch_log, parts, adapter)
         nursery.start_soon(_show_card, parts)
         nursery.start_soon(_drop_late, parts, adapter)
+        nursery.start_soon(_check_merges, parts, adapter)
         nursery.start_soon(_publish, parts, adapter)
         nursery.start_soon(_watch_refs, parts, adapter)
         nursery.start_soon(_watch_git, parts, adapter)
@@ -138,6 +141,26 @@ async def _show_card(parts: Assembly) -> None:
         company.show_card()
         await changed.wait()
         await trio.sleep(_CARD_S)
+
+
+async def _check_merges(parts: Assembly, adapter: Adapter) -> None:
+    """Parse what saves have merged, a moment later and in a thread; record what no longer does."""
+    view = parts.view
+    while True:
+        wake = trio.Event()
+        parts.table.files.merged = wake.set
+        await wake.wait()
+        room = view.room
+        for merge in room.unchecked():
+            if not room.is_current(merge):
+                continue
+            line = await adapter.in_thread(partial(room.judge, merge))
+            if line is not None and room is view.room:
+                await adapter.attempt(partial(_note_broken, room, merge, line))
+
+
+def _note_broken(room: Room, merge: Unchecked, line: int) -> None:
+    room.note_broken(merge, line)
 
 
 async def _drop_late(parts: Assembly, adapter: Adapter) -> None:

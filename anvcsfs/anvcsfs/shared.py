@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class SharedFiles:
     def __init__(self, view: View, inodes: Inodes) -> None:
         self._view = view
         self._inodes = inodes
+        self.merged: Callable[[], None] = lambda: None
+        """Called when a save was merged with others'."""
         self._hashed: dict[Path, tuple[int, bytes, int]] = {}
         self._copies: dict[Path, Working] = {}
         self.placing = Placing(view, inodes)
@@ -321,6 +323,8 @@ class SharedFiles:
                 base = None  # nobody else's work came between: what was written is what there is
             self._after_save(node, base)
             self._note_writer(node, handle, work, base)
+            if self._view.room.has_unchecked:
+                self.merged()
             self._show_merged(node, base)
         work.dirty = False
         work.base, work.had, work.doubts = self.version(node), None, ()

@@ -5,6 +5,7 @@ The same document as a view's ``.anvcs/status``, without what only a view knows.
 
 from typing import Any
 
+from anvcs.conflict_reports import conflict_summary
 from anvcs.repository import Repository
 
 
@@ -17,6 +18,7 @@ def room_status(repository: Repository, stream: str) -> dict[str, Any]:
         "base": head.hex() if head else None,
         "seq": 0,
         "changed": [],
+        "conflicts": [],
         "last_error": None,
     }
     if not repository.store.room_file(stream).exists():
@@ -25,6 +27,7 @@ def room_status(repository: Repository, stream: str) -> dict[str, Any]:
         room = opened.room
         document["base"] = room.base.hex() if room.base else None
         document["seq"] = room.seq
+        document["conflicts"] = [conflict_summary(room, record) for record in room.conflicts()]
         for change in sorted(room.changes(), key=lambda change: change.path):
             item = {"path": change.path.decode("utf-8", "backslashreplace"), "status": change.status}
             if change.renamed_from is not None:

@@ -196,48 +196,88 @@ def test_a_doubt_that_changes_nothing_says_nothing(two: Pair) -> None:
 # --- merges that don't parse
 
 
-def odd_brackets(path: bytes, data: bytes) -> int | None:
-    if not path.endswith(b"f"):
+def unbalanced(path: bytes, data: bytes) -> int | None:
+    """A language in which brackets must be balanced; in files called ``f``."""
+    if path != b"f":
         return None
     return 0 if data.count(b"(") == data.count(b")") else 1 + data[: data.rfind(b"(") + 1].count(b"\n")
 
 
-def test_a_merge_that_does_not_parse_is_told(tmp_path: Path) -> None:
-    here = Place(tmp_path)
-    start = b"(a)\nb\nc\nd\n"
-    commit = here.tree.commit({b"f": start})
-    with here.room("ann", commit) as ann, here.room("bob", broken=odd_brackets) as bob:
-        seen = ann.version(b"f")
-        ann.write(b"f", b"a\nb\nc\nd\n", base=seen)
-        bob.write(b"f", b"(a\nb\nc\nd)\n", base=seen)
-        bob.check_merges()
-        assert [(one.kind, one.first_line) for one in bob.conflicts() if one.kind == "parse"] == []
-        ann.write(b"f", b"x\ny\nc\nz\n")
-        bob.catch_up()
-        seen = bob.version(b"f")
-        ann.write(b"f", b"x\ny\nc\n(z)\n")
-        ann.write(b"f", b"x\ny\nc\n(z\n)\n")
-        bob.write(b"f", b"x\ny\nc\nz\n", base=seen)
-        bob.check_merges()
-        assert "parse" not in open_ones(bob), "one side alone"
+def broken_merge(two: Pair) -> None:
+    """Each side is balanced, both together are not."""
+    start = b"(\n1\n2\n3\n4\n5\n)\n"
+    two.ann.write(b"f", start)
+    two.bob.catch_up()
+    two.seen = two.ann.version(b"f")
+    two.ann.write(b"f", start.replace(b"(\n", b"").replace(b")\n", b"end\n"), base=two.seen)
+    two.bob.write(b"f", start.replace(b"3\n", b"3 )\n(\n"), base=two.seen)
+    assert two.text == b"1\n2\n3 )\n(\n4\n5\nend\n"
 
 
-def test_a_parse_conflict_is_over_when_it_parses(tmp_path: Path) -> None:
-    here = Place(tmp_path)
-    commit = here.tree.commit({b"f": b"(\n1\n2\n)\n"})
-    with here.room("ann", commit) as ann, here.room("bob", broken=odd_brackets) as bob:
-        seen = ann.version(b"f")
-        ann.write(b"f", b"(\n(\n1\n2\n)\n)\n", base=seen)
-        bob.write(b"f", b"1\n2\n", base=seen)
-        bob.check_merges()
-        assert shown(bob)[b"f"].count(b"(") != 0
-        first = open_ones(bob)
-        ann.catch_up()
-        assert ann.conflicts() == bob.conflicts()
-        if "parse" in first:
-            bob.write(b"f", b"1\n2\n")
-            bob.check_merges()
-            assert "parse" not in open_ones(bob)
+def half_broken_merge(two: Pair) -> None:
+    start = b"(\n1\n2\n3\n4\n5\n)\n6\n"
+    two.ann.write(b"f", start)
+    two.bob.catch_up()
+    two.seen = two.ann.version(b"f")
+    two.ann.write(b"f", start.replace(b"(\n", b"", 1).replace(b")\n", b"", 1), base=two.seen)
+    two.bob.write(
+        b"f",
+        start.replace(b"1\n2\n", b"1\n)\n(\n2\n").replace(b"3\n", b"3 (\n").replace(b"5\n)\n", b"5\n))\n"),
+        base=two.seen,
+    )
+
+
+@pytest.fixture
+def parsing(tmp_path: Path):
+    pair = Pair(tmp_path)
+    pair.bob.close()
+    pair.bob = pair.here.room("bob", broken=unbalanced)
+    yield pair
+    pair.close()
+
+
+def test_a_merge_that_parses_is_no_conflict(parsing: Pair) -> None:
+    broken_merge(parsing)
+    assert parsing.bob.has_unchecked
+    parsing.bob.check_merges()
+    assert not parsing.bob.has_unchecked
+    assert parsing.text.count(b"(") == parsing.text.count(b")")
+    assert parsing.ann.conflicts() == []
+
+
+def test_a_merge_that_does_not_parse_though_both_sides_did_is_one(parsing: Pair) -> None:
+    half_broken_merge(parsing)
+    parsing.bob.check_merges()
+    assert parsing.text.count(b"(") != parsing.text.count(b")")
+    record = next(one for one in parsing.ann.conflicts() if one.kind == "parse")
+    assert [side.agent for side in record.sides] == ["ann", "bob"]
+    assert parsing.text.splitlines()[record.first_line - 1].count(b"(") == 1
+    parsing.bob.write(b"f", parsing.text + b"still\n")
+    parsing.bob.check_merges()
+    assert "parse" in open_ones(parsing.bob), "it still doesn't"
+    parsing.bob.write(b"f", b"(1)\n")
+    parsing.bob.check_merges()
+    assert "parse" not in open_ones(parsing.bob)
+    assert "parse" not in [one.kind for one in parsing.ann.conflicts() if parsing.text and not one.resolved]
+
+
+def test_what_was_broken_before_or_has_changed_since_is_not_told(parsing: Pair) -> None:
+    parsing.ann.write(b"f", b"1\n2\n3\n4\n")
+    parsing.bob.catch_up()
+    seen = parsing.bob.version(b"f")
+    parsing.ann.write(b"f", b"(\n1\n2\n3\n4\n", base=seen)
+    parsing.bob.write(b"f", b"1\n2\n3\n4\n5\n", base=seen)
+    parsing.bob.check_merges()
+    assert "parse" not in open_ones(parsing.bob), "one side alone was broken"
+    half_broken_merge(parsing)
+    (merge,) = parsing.bob.unchecked()
+    line = parsing.bob.judge(merge)
+    assert line
+    parsing.bob.write(b"f", b"fine\n")
+    assert not parsing.bob.is_current(merge)
+    before = parsing.bob.seq
+    parsing.bob.note_broken(merge, line)
+    assert parsing.bob.seq == before
 
 
 # --- laws

@@ -19,6 +19,7 @@ from anvcsfs.control.committing import CommitRequests
 from anvcsfs.control.company import Company, GrowingFile
 from anvcsfs.control.history import History
 from anvcsfs.control.looking_back import BlameFile, LookingBack
+from anvcsfs.control.quarrels import Quarrels
 from anvcsfs.control.reports import Reports, document
 from anvcsfs.control.streaming import StreamRequests
 from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle, TokenFile
@@ -48,6 +49,7 @@ class Control:
         self.company = Company(table, self._number, self._take)
         self.history = History(table.view, table.inodes, self._number)
         self.looking_back = LookingBack(table, self._number)
+        self.quarrels = Quarrels(table, self._number, self._take)
         self.git_link: bytes = b""
         """Content of the view's ``.git`` file."""
         self._known: dict[bytes, Node] = {}
@@ -91,6 +93,7 @@ class Control:
         self._known[b"refs"] = self.history.refs(top)
         self._known[b"commits"] = self.history.commits(top)
         self._known[b"at"] = self.looking_back.at(top)
+        self._known[b"conflicts"] = self.quarrels.directory(top)
         self._known[b"blame"] = self.looking_back.blame(top)
         self._known.update(self.company.nodes(top))
         self._known[b"fsmonitor"] = ControlDir(self._number(), top, b"fsmonitor", self._monitor, list)

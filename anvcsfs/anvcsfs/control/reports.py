@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from anvcs.conflict_reports import conflict_summary
 from anvcs.git.program import Git
 from anvcsfs.later import Later
 
@@ -69,6 +70,7 @@ class Reports:
                 "base": base.hex() if base is not None else None,
                 "seq": view.room.seq,
                 "changed": self.changed(),
+                "conflicts": [conflict_summary(view.room, record) for record in view.room.conflicts()],
                 "local_only": [
                     {"path": shown(path), "size": size} for path, size in self._table.publisher.held.items()
                 ],

@@ -276,6 +276,11 @@ class Room(LookingBack):
         found, self._core.unchecked = self._core.unchecked, []
         return found
 
+    def is_current(self, merge: Unchecked) -> bool:
+        """Whether *merge* is still what its file contains, as far as this window knows."""
+        entry = self._core.state.by_id.get(merge.file)
+        return entry is not None and entry.path is not None and entry.content_seq == merge.seq
+
     def judge(self, merge: Unchecked) -> int | None:
         """The first line at which *merge* stopped parsing, 0: all is well; ``None``: nothing to say.  Any thread."""
         return judge(self._core.settings, merge)

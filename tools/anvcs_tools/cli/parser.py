@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_work(commands)
     _add_history(commands)
     _add_looking_back(commands)
+    _add_conflicts(commands)
     _add_gc(commands)
     _add_sharing(commands)
     _add_care(commands)
@@ -309,6 +310,24 @@ def _add_looking_back(commands: _Subparsers) -> None:
     _in_repository(undo)
     _stream(undo, "whose work")
     _json(undo)
+
+
+def _add_conflicts(commands: _Subparsers) -> None:
+    conflicts = _command(
+        commands, "conflicts", "quarrels:conflicts",
+        "list where concurrent work met, until somebody has looked at it, or say that somebody has",
+        "ai-vcs conflicts\nai-vcs conflicts --json\nai-vcs conflicts list 123-0\n"
+        "ai-vcs conflicts resolve 123-0 125-2\nai-vcs conflicts --exit-code",
+    )  # fmt: skip
+    conflicts.add_argument(
+        "action", nargs="?", choices=("list", "resolve"), default="list", help="what to do (default: list)"
+    )
+    conflicts.add_argument("ids", nargs="*", metavar="ID", help="these records, as `conflicts` lists them")
+    conflicts.add_argument("--all", action="store_true", help="list resolved ones too; with resolve: all that are open")
+    conflicts.add_argument("--exit-code", action="store_true", help="exit with 1 when a listed one is open")
+    _in_repository(conflicts)
+    _stream(conflicts, "whose conflicts")
+    _json(conflicts)
 
 
 def _add_gc(commands: _Subparsers) -> None:

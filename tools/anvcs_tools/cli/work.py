@@ -67,6 +67,8 @@ def _status(place: Place) -> dict[str, Any]:
 
 
 def _print_status(document: dict[str, Any]) -> None:
+    from anvcs.conflict_reports import conflict_line
+
     base = document.get("base")
     where = "detached" if document.get("detached") else f"stream {document['stream']}"
     print(printable(f"{where} at {base[:12]}" if base else f"{where}, no commit yet"))
@@ -77,6 +79,10 @@ def _print_status(document: dict[str, Any]) -> None:
         print(printable(f"  - {held['path']}  (large: stays here until it is committed)"))
     if not document["changed"]:
         print("nothing to commit")
+    for conflict in document.get("conflicts", ()):
+        print(printable(f"  ! {conflict_line(conflict)}"))
+    if document.get("conflicts"):
+        print("look at conflicts: .anvcs/conflicts, `ai-vcs conflicts`")
     if document["selected"]:
         print(printable("the next `ai-vcs commit` takes only: " + ", ".join(document["selected"])))
     if document.get("problem"):

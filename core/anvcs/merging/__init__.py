@@ -1,0 +1,1 @@
+"""Merging by syntax: the one package that knows tree-sitter."""
