@@ -366,3 +366,12 @@ def test_what_peers_do_between_the_plan_and_the_lock_is_taken_in(here: Place, ro
         told = room._undoer.undo(draft, Wanted(agent="ann"), plan)
     assert shown(room) == {**BASE, b"a.py": TEXT.replace(b"line 8", b"line eight")}
     assert told.ops == (1, 2, 4, 5)
+
+
+def test_who_was_undone_is_no_contributor(room: Room) -> None:
+    edit(room, ANN, b"line 2\n", b"line two\n")
+    edit(room, BEN, b"line 8\n", b"line eight\n")
+    told = undo(room)
+    assert [(one.agent, one.added, one.removed) for one in room.contributors()] == [("ben", 1, 1)]
+    undo(room, ops=[told.seq])
+    assert {one.agent for one in room.contributors()} == {"ann", "ben"}

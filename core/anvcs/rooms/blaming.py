@@ -100,7 +100,7 @@ def _line(pieces: Sequence[Piece], ops: dict[Seq, Op]) -> LiveLine:
     seqs = [piece.by for piece in pieces if piece.gone is None]
     # What was deleted inside a line changed it; whole lines that went beside it did not, nor did an undo.
     inside = [piece.gone for piece in pieces if piece.gone is not None and b"\n" not in piece.text]
-    seqs += [seq for seq in inside if seq not in ops or ops[seq].kind != "undo"]
+    seqs += [seq for seq in inside if seq not in ops or not ops[seq].takes_back]
     return _told(text, ops.get(max(seqs, default=NOBODY)))
 
 

@@ -38,6 +38,8 @@ class Draft:
         self.edited: set[FileId] = set()
         """Live documents that hold edits of this record."""
         self.conflicts: list[ConflictPart] = []
+        self.undone: list[tuple[FileId, Seq]] = []
+        """Which ops on which files this record takes back."""
         self.resolved: dict[Key, None] = {}
         """Conflicts that this record resolves."""
         self._before: dict[FileId, Entry | None] = {}
@@ -124,6 +126,7 @@ class Draft:
             traces=tuple(self._traces.items()),
             conflicts=tuple(self.conflicts),
             resolved=tuple(self.resolved),
+            undone=tuple(self.undone),
         )
 
 

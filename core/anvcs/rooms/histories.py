@@ -66,7 +66,7 @@ class History:
             what = value(state)
             if what != known[-1][0]:
                 reversed_last = op.seq in undone
-                if op.kind == "undo" and not reversed_last:
+                if op.takes_back and not reversed_last:
                     # It decided nothing itself: who had set this value before has set it.
                     earlier = [(was, mine) for seen, was, mine in known if seen == what]
                     kept, reversed_last = earlier[-1] if earlier else (state, False)

@@ -57,6 +57,11 @@ class Op(NamedTuple):
     file: bytes
     payload: Payload
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether it is an undo, or holds one."""
+        return self.kind == "undo" or bool(self.payload.undone)
+
 
 class Snapshot(NamedTuple):
     """A document's state after op ``seq``."""
@@ -243,10 +248,7 @@ class OpLog(PrunableLog):
 
     def files_of(self, agent: str, after: Seq) -> list[FileId]:
         """Files that *agent* touched after op *after*."""
-        sql = (
-            "SELECT DISTINCT h.file FROM ops AS o JOIN history AS h ON h.seq = o.seq"
-            " WHERE o.agent = ? AND o.seq > ?"
-        )
+        sql = "SELECT DISTINCT h.file FROM ops AS o JOIN history AS h ON h.seq = o.seq WHERE o.agent = ? AND o.seq > ?"
         return [row[0] for row in self._rows(sql, (agent, after))]
 
     def snapshot(self, file: FileId, until: Seq) -> Snapshot | None:

@@ -75,9 +75,11 @@ class Payload(NamedTuple):
     """Conflicts that this op found; its number and their place here are their names."""
     resolved: tuple[tuple[int, int], ...] = ()
     """Conflicts that this op resolved, as ``(seq, ordinal)``."""
+    undone: tuple[tuple[FileId, Seq], ...] = ()
+    """Which ops on which files this op took back."""
 
 
-_MORE = ("conflicts", "resolved")
+_MORE = ("conflicts", "resolved", "undone")
 """Names of the parts that the last item may have; those that are empty are left out."""
 
 
@@ -126,6 +128,7 @@ def decode(data: bytes, seq: Seq) -> Payload:
             traces,
             tuple([part_of(row) for row in more.get("conflicts", ())]),
             tuple([(*key,) for key in more.get("resolved", ())]),
+            tuple([(*key,) for key in more.get("undone", ())]),
         )
     except (ValueError, TypeError, IndexError, AttributeError, msgpack.UnpackException) as error:
         raise MalformedRecord(f"record {seq} can't be decoded: {error}") from error

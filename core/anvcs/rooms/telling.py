@@ -1,6 +1,6 @@
 """What a room tells others: its changes by path, its ops, its contributors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from anvcs.model.changes import Contribution, PathChange
@@ -8,10 +8,11 @@ from anvcs.model.ids import Seq
 from anvcs.model.room import Entry, OpRecord
 from anvcs.model.tree import EXECUTABLE, REGULAR, Leaf
 from anvcs.rooms.core import Core, is_dir
+from anvcs.rooms.oplog import Op
 from anvcs.rooms.records import DROPPED
 
 _BLOBS = (REGULAR, EXECUTABLE)
-_NOBODYS = ("base", "restore", "repair", "lost", "prune")
+_NOBODYS = ("base", "restore", "repair", "lost", "prune", "undo")
 
 
 def changes(core: Core) -> list[PathChange]:
@@ -69,14 +70,11 @@ def contributors(core: Core, since: Seq, takes: Callable[[bytes], bool] = lambda
         if is_dir(entry) or not any(takes(path) for path in (entry.path, entry.base_path) if path is not None):
             continue
         path = entry.path if entry.path is not None else entry.base_path
-        for seq in _uncommitted(core, entry, since):
-            op = core.log.op(seq)
-            if op.kind in _NOBODYS:
-                continue
+        for op in _standing([core.log.op(seq) for seq in _uncommitted(core, entry, since)], entry):
             total = sums.setdefault((op.agent, op.model), _Sum())
             total.paths[path or b""] = None
-            if seq not in counted:
-                counted.add(seq)
+            if op.seq not in counted:
+                counted.add(op.seq)
                 total.added += op.payload.added
                 total.removed += op.payload.removed
     found = [
@@ -84,6 +82,15 @@ def contributors(core: Core, since: Seq, takes: Callable[[bytes], bool] = lambda
         for (agent, model), total in sums.items()
     ]
     return sorted(found, key=lambda one: (-(one.added + one.removed), one.agent))
+
+
+def _standing(ops: Sequence[Op], entry: Entry) -> list[Op]:
+    """Those of *ops* on *entry* that somebody did and nobody took back."""
+    gone: set[Seq] = set()
+    for op in reversed(ops):
+        if op.seq not in gone:  # an undo that was itself undone takes nothing back
+            gone.update(seq for file, seq in op.payload.undone if file == entry.id)
+    return [op for op in ops if op.seq not in gone and op.kind not in _NOBODYS]
 
 
 def _uncommitted(core: Core, entry: Entry, since: Seq) -> list[Seq]:

@@ -52,7 +52,7 @@ class Wanted:
             op.agent == self.agent
             and op.seq > self.since
             and op.time_ns > self.since_ns
-            and (op.kind != "undo" if self.ops is None else op.seq in self.ops)
+            and (not op.takes_back if self.ops is None else op.seq in self.ops)
             and op.kind not in NEVER_UNDONE
         )
 
@@ -102,7 +102,11 @@ class Undoer:
             again = [file for file in plan.files if file in later]
             plan = self._extended(Plan(core.seq, plan.base, same), wanted, plan.seq, again)
         fates = [fate for fate, _ in plan.files.values() if _changes(fate)]
-        told = self._apply(draft, fates, wanted.agent)
+        found = self._apply(draft, fates, wanted.agent)
+        told = [one for _, one in found]
+        # What stays in part counts as done.
+        gone = [file for file, one in found if one.what and not one.kept]
+        draft.undone += [(file, seq) for file in gone for seq in sorted(plan.files[file][1])]
         draft.kind, draft.file, draft.old_path = "undo", b"", None
         draft.path = told[0].path if len(told) == 1 else b""
         ops = {seq for _, undone in plan.files.values() for seq in undone}
@@ -172,18 +176,18 @@ class Undoer:
 
     # --- doing it
 
-    def _apply(self, draft: Draft, fates: Sequence[Fate], agent: str) -> list[UndonePath]:
+    def _apply(self, draft: Draft, fates: Sequence[Fate], agent: str) -> list[tuple[FileId, UndonePath]]:
         files = [fate for fate in fates if not is_dir(fate.history.now)]
         directories = [fate for fate in fates if is_dir(fate.history.now)]
         moving = [fate for fate in files if fate.path != fate.history.now.path]
         for fate in moving:  # all leave before any takes a name that another had
             draft.put(replace(fate.history.now, path=None, seq=draft.seq, content_seq=_seq_of(draft, fate)))
         placed = {fate.history.now.id: self._place(draft, fate, agent) for fate in moving}
-        told = [self._finish(draft, fate, placed, agent) for fate in files]
+        told = [(fate.history.now.id, self._finish(draft, fate, placed, agent)) for fate in files]
         for fate in directories:
             one = self._directory(draft, fate)
             if one is not None:
-                told.append(one)
+                told.append((fate.history.now.id, one))
         for fate in moving:
             path = fate.history.now.path
             if path is not None and fate.history.first.path is not None:

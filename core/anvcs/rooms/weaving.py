@@ -230,7 +230,7 @@ class Weaver:
             by = op.seq if part.fresh and not part.updates else NOBODY
             self.weave.become(self._document.text(), by, self._hunks)
         for at, removed, inserted in self._document.apply_told(part.updates):
-            if op.kind == "undo" and inserted:
+            if op.takes_back and inserted:
                 self.weave.bring_back(at, inserted, op.seq)
             else:
                 self.weave.splice(at, removed, inserted, op.seq)
