@@ -123,7 +123,11 @@ class StaleTree(RuleBasedStateMachine):
         if path is None:
             return
         known = tokens(actor.files[path])
-        moved = actor.room.remove(path, seen=actor.room.told)
+        try:
+            moved = actor.room.remove(path, seen=actor.room.told)
+        except REFUSALS:
+            actor.look()
+            return
         del actor.files[path]
         if not moved.kept:
             self.alive -= known

@@ -189,6 +189,23 @@ def test_a_rename_that_was_committed_meanwhile_is_one(two: Two) -> None:
     assert b"a" not in two.files
 
 
+def test_a_file_keeps_its_identity_when_its_new_name_is_committed(two: Two) -> None:
+    identity = two.ann._core.base_entry(b"a", two.ann._core.base.leaf(b"a")).id
+    two.ann.rename(b"a", b"b")
+    two.ann.move_base(two.place.tree.commit({b"b": BASE[b"a"]} | {b"d/x": b"x\n"}), keep=False)
+    two.ann.write(b"b", b"more\n")
+    assert two.ann.entry(b"b").id == identity
+
+
+def test_an_edit_of_a_file_whose_name_another_has_got_and_committed(two: Two) -> None:
+    two.ann.rename(b"b", b"a")
+    files = {path: data for path, data in BASE.items() if path != b"b"} | {b"a": BASE[b"b"]}
+    two.ann.move_base(two.place.tree.commit(files), keep=True)
+    moved = two.bob.write(b"a", BASE[b"a"] + b"four\n", base=two.seen, seen=two.seen)
+    assert moved.at == b"a~bob"
+    assert two.files == files | {b"a~bob": BASE[b"a"] + b"four\n"}
+
+
 # --- names that differ only in case
 
 
@@ -551,6 +568,25 @@ def test_a_merge_does_not_make_losers_of_texts(two: Two) -> None:
 
 def put(room: Room, path: bytes, data: bytes, **knows: object) -> Moved:
     return room.write_object(path, room.put_bytes(data), len(data), **knows)
+
+
+def test_a_whole_value_renamed_over_one_that_its_author_had_not_seen(two: Two) -> None:
+    base = two.bob.version(b"blob")
+    put(two.bob, b"blob.tmp", b"\xffbob", fresh=True)
+    two.look()
+    put(two.ann, b"blob", b"\xffann")
+    two.look()
+    two.bob.rename(b"blob.tmp", b"blob", base=base, seen=two.seen)
+    assert two.files == BASE | {b"blob": b"\xffbob", b"blob~ann": b"\xffann"}
+
+
+def test_a_deletion_of_a_backup_whose_name_another_has_taken_is_no_save(two: Two) -> None:
+    two.bob.rename(b"a", b"b.old")
+    two.ann.write(b"a", b"ann's\n", fresh=True)
+    two.bob.remove(b"b.old", seen=two.seen)
+    files = two.files
+    assert files[b"a"] == b"ann's\n"
+    assert b"b.old" not in files
 
 
 # --- modes

@@ -60,7 +60,9 @@ class Meeting:
         now = self._core.state.by_id.get(then.id)
         if now is None:
             target = self._saver.resurrected(then.id, path)
-            now = then if target is None else target.entry
+            core = self._core
+            covers = core.base.leaf(path) is not None and path not in core.state.by_base
+            now = replace(then if target is None else target.entry, base_path=path if covers else None)
         draft.put(replace(now, path=path, seq=draft.seq))
 
     # --- names that are free, or that two claim
@@ -133,6 +135,9 @@ class Meeting:
         """Who wrote last about what is shown as *entry*; ``None`` when it is as committed."""
         if entry is None or entry.id not in self._core.state.by_id:
             return None
+        if entry.seq > self._core.seq:  # this very change has put it there
+            author = self._core.settings.author
+            return Deed(entry.seq, author.agent, author.model, "", entry.path or b"", None)
         op = self._core.log.op(entry.seq)
         return Deed(op.seq, op.agent, op.model, op.kind, entry.path or b"", None)
 
@@ -156,7 +161,7 @@ class Meeting:
         other = self._foreign_edit(now.id, base)
         if other is None:
             return False
-        if text and self._is_text(now) and self._was_text(now, base):
+        if text and self.is_text(now) and self._was_text(now, base):
             return False  # texts are merged
         beside = free_name(core, path, other.agent)
         self._keep(draft, now, beside)
@@ -175,7 +180,8 @@ class Meeting:
         fresh = self._saver.new_entry(beside)
         draft.put(replace(now, id=fresh.id, path=beside, base_path=None, seq=draft.seq, content_seq=draft.seq))
 
-    def _is_text(self, entry: Entry) -> bool:
+    def is_text(self, entry: Entry) -> bool:
+        """Whether *entry* shows a text, which can be merged."""
         if entry.content is Content.GIT and entry.mode in FILE_MODES:
             limit = self._core.settings.text_limit
             return entry.size <= limit and as_text(self._core.read(entry), limit) is not None

@@ -73,13 +73,22 @@ class Mover:
         origins = [entry.base_path, *self._core.log.left_paths(entry.id)]
         for origin in origins:
             new = None if origin in {None, entry.path} else self._core.state.by_path.get(origin)
-            if new is not None and new.base_path is None and new.content in _FOR_TEXT_AND_WHOLE:
+            if new is None or new.base_path is not None or new.content not in _FOR_TEXT_AND_WHOLE:
+                continue
+            if self._is_own(new):
                 self._save_over(draft, new, entry, None)
                 draft.kind, draft.file = "edit", entry.id
                 if entry.path is not None:
                     self.keep(draft, parent_of(entry.path))
                 return True
         return False
+
+    def _is_own(self, entry: Entry) -> bool:
+        """Whether the last op on *entry* came through this window; what others do is no part of a save."""
+        if entry.seq > self._core.seq:  # put there by this very change
+            return True
+        op, author = self._core.log.op(entry.seq), self._core.settings.author
+        return op.view == author.view and (bool(op.view) or op.agent == author.agent)
 
     def _save_over(self, draft: Draft, new: Entry, target: Entry, base: Seq | None) -> None:
         """*target* gets the content and the place of *new*, which is no more."""

@@ -105,9 +105,9 @@ class Rebaser:
             if cover is None:
                 self._cover(draft, live, path)
             return False
-        draft.drop(live.id, path)
         if cover is not None and cover.id != live.id:
             self._base_lost(draft, cover)
+        draft.drop(live.id, path)  # the last one to leave the path: what the base has there is this file
         if live.base_path != path:
             self._uncovered(draft, live.base_path, hide=True)
         return True

@@ -191,10 +191,10 @@ class TreeVerbs:
         if picture is not None:
             at = meeting.place(draft, path, picture)
             there = self._mover.shown(at)
-            if self._is_newly_directory(at, there, picture):
+            if self._core.is_shown_directory(at):
                 draft.at = at
                 return
-            if there is not None and not is_dir(there) and picture.file_at(path, there) is None:
+            if there is not None and not is_dir(there):
                 note = "a file has the name of this directory"
                 other, asked = meeting.author_of(there), at
                 at = meeting.beside(draft, at)
@@ -203,11 +203,6 @@ class TreeVerbs:
         if at != path:
             draft.at = draft.path = at
         meeting.note_case(draft, at)
-
-    def _is_newly_directory(self, path: bytes, there: Entry | None, picture: Picture) -> bool:
-        if there is not None:
-            return is_dir(there) and picture.is_touched(there.id)
-        return self._core.shows_below(path) and next(picture.newcomers(path), None) is not None
 
     # --- renaming
 
@@ -223,7 +218,7 @@ class TreeVerbs:
             return
         is_new = self._mover.shown(new) is None
         if picture is None:
-            self._mover.rename(draft, old, new, knows.base)
+            self._move(draft, old, new, knows.base)
             at = new
         else:
             source = self._source(draft, old, new, then, picture)
@@ -236,11 +231,24 @@ class TreeVerbs:
                 draft.kind, draft.at = "rename", None if at == new else at
                 return
             is_new = self._mover.shown(at) is None
-            self._mover.rename(draft, source, at, knows.base)
+            self._move(draft, source, at, knows.base)
         if at != new:
             draft.at = draft.path = at
         if is_new and old != new:
             self._meeting.note_case(draft, at)
+
+    def _move(self, draft: Draft, source: bytes, at: bytes, base: Seq | None) -> None:
+        """Rename; where that is a save of a whole value that its author had not seen, the older one is kept."""
+        entry, target = self._mover.shown(source), self._mover.shown(at)
+        if entry is not None and target is not None and source != at and self._mover.is_save(entry, target):
+
+            def same(other: Entry) -> bool:
+                return other.size == entry.size and self._core.read(other) == self._core.read(entry)
+
+            text = self._meeting.is_text(entry)
+            if self._meeting.keep_loser(draft, at, base, text=text, same=same):
+                base = None
+        self._mover.rename(draft, source, at, base)
 
     def _source(self, draft: Draft, old: bytes, new: bytes, then: Entry, picture: Picture) -> bytes:
         """Where the file is now that the author saw at *old*."""
