@@ -496,8 +496,10 @@ class SharedFiles:
         """Record the executable bit of *node* in the room."""
         view = self._view
         for path in self.names(node):
-            view.room.set_mode(path, git_mode(node), seen=view.seen())
-            view.journal.add(path)
+            at = view.room.set_mode(path, git_mode(node), seen=view.seen()).at
+            if at is not None:
+                self.placing.put(node, at)
+            view.journal.add(at or path)
         assert node.parent is not None
         node.source = self._inodes.source_of(node.parent, node.name)
         self._renew_other_names(node)

@@ -490,3 +490,12 @@ def test_local_files_of_a_directory_that_another_removed_stay(views: Views):
     views.hear()
     assert views.bob.read(b"src/deep/x.log") == b"local\n"
     assert views.bob.stat(b"src/deep").mode & 0o7777 == 0o755
+
+
+def test_a_mode_set_under_the_old_name_of_a_renamed_file(views: Views):
+    node = views.bob.at(b"main.py")
+    views.ann.rename(b"main.py", b"moved.py")
+    views.bob.set(b"main.py", mode=0o755)
+    assert node.path == b"moved.py"
+    views.agree()
+    assert views.ann.stat(b"moved.py").mode & 0o111

@@ -192,9 +192,13 @@ class StaleTree(RuleBasedStateMachine):
         if path is None:
             return
         try:
-            actor.room.set_mode(path, mode, seen=actor.room.told)
+            moved = actor.room.set_mode(path, mode, seen=actor.room.told)
         except REFUSALS:
             actor.look()
+            return
+        if moved.at is not None:
+            del actor.files[path]
+            actor.has(moved.at)
 
     @rule(who=actors)
     def commit(self, who: int) -> None:

@@ -377,5 +377,7 @@ class TreeVerbs:
         picture = self._meeting.picture(seen)
         if picture is not None:
             then = picture.file_at(path, self._mover.shown(path))
-            path = path if then is None else self._meeting.located(then) or path
+            where = None if then is None else self._meeting.located(then)
+            if where is not None and where != path:
+                path = draft.at = draft.path = where
         self._mover.set_mode(draft, path, mode)
