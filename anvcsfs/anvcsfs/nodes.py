@@ -133,7 +133,21 @@ class Dir(Node):
 class File(Node):
     """A regular file, symlink or special file."""
 
-    __slots__ = ("data", "group", "links", "opened", "pinned", "rdev", "size", "taken", "unasked", "unlinked", "work", "writers")
+    __slots__ = (
+        "data",
+        "fetched",
+        "group",
+        "links",
+        "opened",
+        "pinned",
+        "rdev",
+        "size",
+        "taken",
+        "unasked",
+        "unlinked",
+        "work",
+        "writers",
+    )
 
     def __init__(self, ino: int, parent: Dir | None, name: bytes, place: Place, mode: int) -> None:
         super().__init__(ino, parent, name, place, mode)
@@ -155,6 +169,8 @@ class File(Node):
         """Under which id the attribute store lists all names of a shared hard link."""
         self.opened = 0
         """The newest version that was opened for reading."""
+        self.fetched = 0
+        """The newest version of which the kernel was given bytes."""
         self.taken: Seq | None = None
         """Somebody else took the name away: the last op that still had it.  What is saved then comes back."""
         self.unasked: Seq | None = None

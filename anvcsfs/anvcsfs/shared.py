@@ -131,6 +131,7 @@ class SharedFiles:
         node = handle.node
         if handle.readable and node.place is Place.SHARED and (node.work is None or not node.work.dirty):
             version = self._version_read(node)
+            node.fetched = max(node.fetched, version)
             if handle.seen is None or handle.seen.base != version or handle.seen.had is not None:
                 handle.seen = Seen(Seq(version))
                 self.note_reader(node, handle.pid)
@@ -231,7 +232,7 @@ class SharedFiles:
         """
         if offset >= len(older) and offset == self.size(node):  # it went to the end first
             return True
-        if not data:
+        if not data or node.fetched < self.version(node):  # nobody here can have seen any of it
             return False
         end = offset + len(data)
         return _likeness(self.content(node)[offset:end], data) > _likeness(older[offset:end], data)
@@ -328,6 +329,7 @@ class SharedFiles:
             self._show_merged(node, base)
         work.dirty = False
         work.base, work.had, work.doubts = self.version(node), None, ()
+        node.fetched = self.version(node)  # the kernel keeps what was written
         if node.writers == 0 or (node.writers == 1 and handle is not None and handle.writable):
             self._settle(node)
 

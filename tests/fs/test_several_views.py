@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from anvcsfs.status import AttributeChange
 from support.handlers import make_handled_repository
 from support.stations import Station, make_stations
 
@@ -65,3 +66,28 @@ def test_a_name_that_was_met_before_it_was_told_can_be_renamed(views):
     bob.kernel.rename(b"other.py", b"another.py")  # bob's room has ann's rename now, bob's nodes have not
     bob.kernel.rename(b"src/z.py", b"other.py")
     both_show(views, {b"src/a.py": None, b"src/z.py": None, b"other.py": b"a\n", b"another.py": b"other\n"})
+
+
+@pytest.mark.parametrize("theirs", [b"x\n", b"by bob: some forty bytes of his own text\n"])
+@pytest.mark.parametrize("at", [0, 3, 10, 12])
+def test_what_is_written_in_place_behind_a_change_fits_what_its_writer_had_read(views, at, theirs):
+    """From the first changed byte to the end, as `truncate` and `pwrite` are used, while the start moves."""
+    ann, bob = views
+    start = b"".join(b'    """a %d= b"""\n' % number for number in range(12))
+    ann.kernel.write(b"main.py", start)
+    both_show(views, {b"main.py": start})
+    handle = ann.kernel.open(b"main.py", os.O_RDWR)
+    lines = ann.kernel.get(handle).splitlines(keepends=True)
+    bob.kernel.write(b"main.py", theirs + bob.kernel.read(b"main.py"))
+    ann.hear()
+    lines.insert(at, b"by ann\n")
+    new = b"".join(lines)
+    same = len(b"".join(lines[:at]))
+    ann.kernel.put(handle, new[same:], same)
+    ann.kernel.call(
+        lambda: ann.kernel.table.setattr(
+            handle.node.ino, AttributeChange(size=len(new)), handle.number, ann.kernel.process
+        )
+    )
+    ann.kernel.close(handle)
+    both_show(views, {b"main.py": theirs + new})

@@ -191,6 +191,7 @@ class FakeKernel:
         self.at(path)  # a missing file isn't made
         handle = self.open(path)
         try:
+            self.call(lambda: self.table.status(self.table.getattr(handle.node.ino)))
             return self.get(handle)
         finally:
             self.close(handle)
