@@ -12,6 +12,7 @@ from anvcs.model.ids import Seq
 from anvcs.model.moment import Moment
 from anvcs.model.room import Author
 from anvcs.model.tree import EXECUTABLE
+from anvcs.rooms.errors import NoSuchPath
 from anvcs.rooms.fsck import fsck
 from anvcs.rooms.pruning import Horizon, Limits
 from anvcs.rooms.room import Room
@@ -177,3 +178,30 @@ def test_many_files_make_several_records(here: Place, room: Room) -> None:
     started = time.monotonic()
     assert room.text_at(room.entry(b"file7").id, room.seq).endswith(b"7\n")
     assert time.monotonic() - started < 1
+
+
+def test_a_window_that_remembers_a_large_op_sees_what_took_its_place(here: Place, room: Room) -> None:
+    big = b"".join(b"line %d of many\n" % number for number in range(9_000))
+    with here.room("ben") as other:
+        room.write(b"new", b"new\n")
+        room.write(b"big", big)
+        other.catch_up()
+        assert other.text_at(other.entry(b"big").id, Seq(2)) == big
+        prune(room, 2)
+        room.write(b"big", big + b"end\n")
+        other.catch_up()
+        assert other.text_at(other.entry(b"big").id, Seq(2)) == big
+        assert other.text_at(other.entry(b"new").id, Seq(2)) == b"new\n"
+
+
+def test_a_version_that_is_not_told_any_more_is_an_error_and_no_other_version(room: Room) -> None:
+    room.write(b"a", b"1\n")
+    first = room.entry(b"a")
+    room.write(b"d/b", b"bee\n")
+    kept = room.entry(b"d/b")
+    room.write(b"a", b"2\n")
+    prune(room, 3)
+    room.write(b"d/b", b"later\n")
+    assert room.read(kept) == b"bee\n"
+    with pytest.raises(NoSuchPath):
+        room.read(first)

@@ -315,7 +315,7 @@ def test_compaction_changes_nothing_that_is_read(room: Room, here: Place) -> Non
     assert room.text_at(room.entry(b"a.py").id, 3).endswith(b"line 2\n")
     with here.room("late") as late:
         assert shown(late)[b"a.py"] == text
-        assert late._core.docs.head(late.entry(b"a.py").id, late.seq).updates == 0
+        assert late._core.docs.head(late.entry(b"a.py").id, late.seq).updates < 64  # the rest is in a snapshot
 
 
 def test_emptying_a_large_directory_asks_the_tree_a_bounded_number_of_times(here: Place) -> None:

@@ -10,6 +10,7 @@ process.  `OpLog.sync` flushes the WAL, after which they survive a power loss.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from anvcs.model.conflict import Conflict
@@ -37,6 +38,10 @@ START = Seq(0)
 """Before any op."""
 
 _BATCH = 512
+_LARGE = 64 << 10
+"""Bytes of a payload above which a decoded op is kept in memory."""
+_LARGE_KEPT = 4
+_SMALL = f"CASE WHEN length(o.payload) > {_LARGE} THEN NULL ELSE o.payload END"
 _COLUMNS = 'seq, time_ns, agent, model, view, kind, file, payload, "check"'
 _PUT_OP = "INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_ENTRY = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -73,6 +78,11 @@ class Snapshot(NamedTuple):
 
 class OpLog(PrunableLog):
     """The records of one room's file."""
+
+    def __init__(self, file: Path, base: Oid | None, *, read_only: bool) -> None:
+        # One op may be about thousands of files, each of which asks for it.
+        self._large: dict[Seq, Op] = {}
+        super().__init__(file, base, read_only=read_only)
 
     # --- writing, inside a transaction
 
@@ -167,6 +177,10 @@ class OpLog(PrunableLog):
 
     def op(self, seq: Seq) -> Op:
         """Op number *seq*."""
+        large = self._large.get(seq)
+        # Whoever prunes puts another record in the place of one that he folds.
+        if large is not None and (large.kind == "prune" or seq > self.floor()):
+            return large
         rows = self._rows(f"SELECT {_COLUMNS} FROM ops WHERE seq = ?", (seq,))  # noqa: S608 - our own names
         if not rows:
             raise RoomDamaged(self.file, f"record {seq} is missing")
@@ -221,11 +235,12 @@ class OpLog(PrunableLog):
     def edits(self, file: FileId, after: Seq, until: Seq) -> Iterator[Op]:
         """Ops in (*after*, *until*] that changed the bytes of *file*, oldest first."""
         sql = (
-            "SELECT o.* FROM history AS h JOIN ops AS o ON o.seq = h.seq"
+            f'SELECT h.seq, o.time_ns, o.agent, o.model, o.view, o.kind, o.file, {_SMALL}, o."check"'  # noqa: S608 - ours
+            " FROM history AS h JOIN ops AS o ON o.seq = h.seq"
             " WHERE h.file = ? AND h.seq > ? AND h.seq <= ? AND h.flags & 1 ORDER BY h.seq"
         )
         for row in self._rows(sql, (file, after, until)):
-            yield self._op(row)
+            yield self.op(row[0]) if row[7] is None else self._op(row)
 
     def touching(self, file: FileId, after: Seq, until: Seq) -> Iterator[Op]:
         """Ops in (*after*, *until*] that touched *file* in any way, oldest first."""
@@ -316,9 +331,14 @@ class OpLog(PrunableLog):
             if row_check(*row[:8]) != row[8]:
                 raise RoomDamaged(self.file, f"the checksum of record {row[0]} is wrong")
             seq, time_ns, agent, model, view, kind, file, payload, _ = row
-            return Op(seq, time_ns, agent, model, view, kind, file, decode(payload, seq))
+            op = Op(seq, time_ns, agent, model, view, kind, file, decode(payload, seq))
+            if len(payload) > _LARGE:
+                while len(self._large) >= _LARGE_KEPT:
+                    del self._large[next(iter(self._large))]
+                self._large[seq] = op
         except (MalformedRecord, TypeError) as error:
             raise RoomDamaged(self.file, f"record {row[0]}: {error}") from error
+        return op
 
 
 def _flags(op: Op) -> dict[bytes, int]:

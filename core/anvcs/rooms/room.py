@@ -21,7 +21,7 @@ from anvcs.model.unit import Step, Touch
 from anvcs.rooms.basetree import Base, BaseTree
 from anvcs.rooms.core import Broken, Change, Core, Settings, Unchecked
 from anvcs.rooms.diffing import Hunks
-from anvcs.rooms.errors import NoSuchConflict
+from anvcs.rooms.errors import NoSuchConflict, NoSuchPath
 from anvcs.rooms.linediff import line_hunks
 from anvcs.rooms.lookback import LookingBack
 from anvcs.rooms.meeting import Meeting
@@ -32,6 +32,7 @@ from anvcs.rooms.parsechecks import judge, note
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
 from anvcs.rooms.settling import lines_now
+from anvcs.rooms.snapshots import still_told
 from anvcs.rooms.standing import Still
 from anvcs.rooms.telling import changes, contributors, op_records
 from anvcs.rooms.undoing import Undoer
@@ -210,6 +211,8 @@ class Room(LookingBack):
         """The bytes of *entry* as the view shows them; of an older one, as they were then."""
         now = self._core.state.by_id.get(entry.id)
         if entry.content is Content.TEXT and (now is None or now.content_seq != entry.content_seq):
+            if not still_told(self._core.log, entry):
+                raise NoSuchPath(entry.path or entry.base_path or b"")
             return self.text_at(entry.id, entry.content_seq)
         return self._core.read(entry)
 

@@ -85,3 +85,11 @@ def entries_then(log: OpLog, files: Iterable[FileId], seq: Seq) -> list[Entry]:
         puts = {entry.id: entry for entry in log.op(at).payload.puts}
         found += [puts[file] for file in touched if file in puts]
     return found
+
+
+def still_told(log: OpLog, entry: Entry) -> bool:
+    """Whether the log can still tell what *entry*, which may be an old one, contained."""
+    floor = log.floor()
+    if entry.content_seq >= floor:
+        return True
+    return any(then.content_seq == entry.content_seq for then in entries_then(log, [entry.id], floor))
