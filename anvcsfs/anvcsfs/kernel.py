@@ -19,6 +19,10 @@ class KernelNotifier:
         """Drop a name; where the kernel never looked it up, the listing it cached."""
         pyfuse3.invalidate_entry(InodeT(parent), name)
 
+    def forget_deleted(self, parent: int, name: bytes, ino: int) -> None:
+        """Drop a name whose file is gone; those who watch the file are told by inotify."""
+        pyfuse3.invalidate_entry(InodeT(parent), name, InodeT(ino))
+
 
 def fuse_options(*, name: str, allow_other: bool, default_permissions: bool, read_only: bool) -> set[str]:
     """Mount options for `pyfuse3.init`."""

@@ -26,6 +26,9 @@ class Kernel(Protocol):
     def forget_entry(self, parent: int, name: bytes) -> None:
         """Drop what is cached about *name* in *parent*."""
 
+    def forget_deleted(self, parent: int, name: bytes, ino: int) -> None:
+        """Drop *name* in *parent*, whose file *ino* nobody can open any more."""
+
 
 class Notifier:
     """An ordered queue of invalidations and the thread that sends them."""
@@ -61,6 +64,10 @@ class Notifier:
     def entry(self, parent: int, name: bytes) -> None:
         """*name* in *parent* is no longer right."""
         self._put(parent, lambda kernel: kernel.forget_entry(parent, name))
+
+    def deleted(self, parent: int, name: bytes, ino: int) -> None:
+        """*name* in *parent* was the last name of *ino*, and is gone."""
+        self._put(parent, lambda kernel: kernel.forget_deleted(parent, name, ino))
 
     def is_behind(self, ino: int) -> bool:
         """Whether the kernel has still to be told something about *ino*."""

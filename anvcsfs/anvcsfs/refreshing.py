@@ -234,6 +234,9 @@ class Refresher:
     def _vanish(self, parent: Dir, name: bytes, node: Node) -> None:
         if isinstance(node, File):
             self._files.lost_name(node, self._before_change(join(parent.path, name)))
+            if node.unlinked:
+                self._view.notifier.deleted(parent.ino, name, node.ino)
+                return
         elif isinstance(node, Dir):
             node.removed = True
         self._view.notifier.entry(parent.ino, name)

@@ -6,6 +6,7 @@ moves the room's base.  A crash between any two leaves the old state or the new 
 objects without a ref are harmless, and a room whose stream has moved follows it.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -337,7 +338,8 @@ class Committer:
             author=author,
             committer=author,
         )
-        self._refs.move(name, commit, known, "anvcs: work in progress")
+        with contextlib.suppress(RefMoved):  # another view of the room has just saved the same
+            self._refs.move(name, commit, known, "anvcs: work in progress")
 
 
 def _credit(who: Signature) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from inotify_simple import INotify, flags
 
 from anvcs.presence import folder_of
 from anvcs_tools.bench.views import MountedView, ai_vcs, run_command
@@ -175,6 +176,16 @@ def test_an_idle_view_sleeps(two):
         return [switches(view.pid) for view in two] == before
 
     eventually(sleeps, timeout=30)
+
+
+def test_who_watches_a_file_hears_of_its_deletion(two):
+    ann, ben = (view.path for view in two)
+    watch = INotify(nonblocking=True)
+    (ben / "text").read_text()
+    watch.add_watch(ben / "text", flags.DELETE_SELF)
+    (ann / "text").unlink()
+    assert eventually(lambda: watch.read(timeout=0))[0].mask & flags.DELETE_SELF
+    watch.close()
 
 
 # Torn reads

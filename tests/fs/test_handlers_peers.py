@@ -69,6 +69,7 @@ def test_a_deleted_file_stays_readable_for_who_has_it_open(two: list[Peer]):
     handle = ben.open(b"main.py")
     ann.unlink(b"main.py")
     ben.hear()
+    assert ("deleted", 1, b"main.py", handle.node.ino) in ben.told.calls
     assert ben.find(b"main.py") is None
     assert ben.get(handle) == b"one\ntwo\nthree\n"
     assert ben.table.status(handle.node).nlink == 0

@@ -34,6 +34,9 @@ class Told:
     def entry(self, parent: int, name: bytes) -> None:
         self.calls.append(("entry", parent, name))
 
+    def deleted(self, parent: int, name: bytes, ino: int) -> None:
+        self.calls.append(("deleted", parent, name, ino))
+
     def is_behind(self, _ino: int) -> bool:
         return False
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from anvcs.model.changes import Contribution, PathChange
 from anvcs.model.ids import Seq
@@ -11,6 +12,7 @@ from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.oplog import Op
 from anvcs.rooms.records import DROPPED
 
+_OPS_KEPT = 64
 _BLOBS = (REGULAR, EXECUTABLE)
 _NOBODYS = ("base", "restore", "repair", "lost", "prune", "undo")
 
@@ -66,11 +68,12 @@ def contributors(core: Core, since: Seq, takes: Callable[[bytes], bool] = lambda
     """Who did what is not committed yet in the paths that *takes* accepts, the most lines first."""
     sums: dict[tuple[str, str], _Sum] = {}
     counted: set[Seq] = set()
+    read = lru_cache(_OPS_KEPT)(core.log.op)  # one op may be about ten thousand files
     for entry in core.state.by_id.values():
         if is_dir(entry) or not any(takes(path) for path in (entry.path, entry.base_path) if path is not None):
             continue
         path = entry.path if entry.path is not None else entry.base_path
-        for op in _standing([core.log.op(seq) for seq in _uncommitted(core, entry, since)], entry):
+        for op in _standing([read(seq) for seq in _uncommitted(core, entry, since)], entry):
             total = sums.setdefault((op.agent, op.model), _Sum())
             total.paths[path or b""] = None
             if op.seq not in counted:
