@@ -18,6 +18,7 @@ from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.draft import Draft, note_shown
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import Op, OpLog
+from anvcs.rooms.recent import RecentTexts
 from anvcs.rooms.standing import Still
 from anvcs.rooms.texts import Documents
 from anvcs.rooms.tree import TreeState
@@ -56,6 +57,7 @@ class Core:
         self.objects = objects
         self.settings = settings
         self.docs = Documents(log, budget)
+        self.recent = RecentTexts()
         self.state = TreeState(())
         self.conflicts = OpenConflicts(())
         self.seq = Seq(0)
@@ -87,6 +89,7 @@ class Core:
         self.seq = seq
         self.base.move(self.log.base_at(seq))
         self.docs.forget_all()
+        self.recent.clear()
 
     def catch_up(self, until: float = inf) -> bool:
         """Take in what other processes appended; whether that was all when `time.monotonic` passed *until*."""
@@ -111,6 +114,8 @@ class Core:
                 self.log.rollback()
                 raise
         self.docs.shrink(budget)
+        if budget is not None:
+            self.recent.clear()
 
     def change(self, path: bytes, author: Author | None = None) -> "Change":
         """A transaction whose record is about *path*."""
@@ -197,7 +202,10 @@ class Core:
         if entry.content is Content.TEXT:
             version = self.docs.head(entry.id, self.seq)
             text = version.read() if version else b""
-            return to_crlf(text) if entry.ref else text
+            shown = to_crlf(text) if entry.ref else text
+            if version is not None and max(entry.content_seq, version.seq) <= self.seq:  # no record in the making
+                self.recent.put(entry.id, entry.content_seq, shown)
+            return shown
         if entry.content is Content.GIT:
             return self.base.tree.show(Oid(entry.ref), entry.base_path or entry.path or b"")
         if entry.content is Content.OPAQUE:

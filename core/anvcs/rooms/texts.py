@@ -1,8 +1,6 @@
 """The room's documents: a few live in memory, the others are loaded from the log.
 
-A version of a document is named by an op's number.  It can be loaded as it was *after*
-that op, or *before* it, which includes the op's prelude: what was shown when the op's
-author came.
+A version of a document is named by an op's number: it is what was there *after* that op.
 """
 
 from collections import OrderedDict
@@ -120,17 +118,6 @@ class Documents:
     def after(self, file: FileId, seq: Seq) -> Version | None:
         """A document of its own as it was after op *seq*."""
         return self._load(file, seq)
-
-    def before(self, file: FileId, seq: Seq) -> Version | None:
-        """A document of its own as op *seq* found it, with the op's prelude."""
-        version = self._load(file, Seq(seq - 1))
-        for part in self._log.op(seq).payload.docs:
-            if part.id == file:
-                if version is None or part.fresh:
-                    version = Version(Document(), part.epoch, seq)
-                version.document.apply(part.prelude)
-                version.text = None
-        return version
 
     def renewed(self, file: FileId, live: Version, text: bytes) -> Version | None:
         """A new epoch of a much-edited document that shows *text*, when that is worth it.

@@ -8,7 +8,6 @@ from anvcs.model.tree import DIRECTORY, GITLINK
 from anvcs.rooms.core import Core, to_crlf
 from anvcs.rooms.errors import NoSuchPath
 from anvcs.rooms.records import DROPPED
-from anvcs.rooms.texts import Version
 
 
 class Text(NamedTuple):
@@ -25,8 +24,6 @@ class Past(NamedTuple):
 
     data: bytes
     """As it was shown."""
-    version: Version | None
-    """The document at that version, to write on, when the content is in one."""
 
 
 def as_text(data: bytes, limit: int) -> Text | None:
@@ -65,46 +62,44 @@ def content_at(core: Core, file: FileId, seq: Seq, path: bytes | None = None) ->
 
 
 def _as_recorded(core: Core, file: FileId, seq: Seq) -> Past:
+    known = core.recent.get(file, seq)
+    if known is not None:
+        return Past(known)
     for entry in core.log.op(seq).payload.puts:
         if entry.id == file:
             break
     else:
         raise NoSuchPath(file)
     if entry.content is not Content.TEXT:
-        return Past(core.read(entry), None)
+        return Past(core.read(entry))
     version = core.docs.after(file, seq)
     text = version.read() if version else b""
-    return Past(to_crlf(text) if entry.ref else text, version)
+    shown = to_crlf(text) if entry.ref else text
+    core.recent.put(file, seq, shown)
+    return Past(shown)
 
 
 def _as_in_base(core: Core, file: FileId, seq: Seq, path: bytes | None) -> Past:
-    where, following = _origin(core, file, seq)
-    where = where or path
+    where = _origin(core, file, seq) or path
     data = b""
     commit = core.log.base_at(seq)
     if where is not None and commit is not None:
         data = _show(core, commit, where)
-    if following is None:
-        return Past(data, None)
-    version = core.docs.before(file, following)
-    if version is None:
-        return Past(data, None)
-    text = version.read()
-    return Past(data, version if text in (data, split_line_ends(data).text) else None)
+    return Past(data)
 
 
-def _origin(core: Core, file: FileId, seq: Seq) -> tuple[bytes | None, Seq | None]:
-    """Where *file* is in the base at *seq*, and the next op that changed its bytes."""
+def _origin(core: Core, file: FileId, seq: Seq) -> bytes | None:
+    """Where *file* is in the base at *seq*."""
     touch = core.log.touch_before(file, seq)
     if touch is not None:
         for drop in core.log.op(touch[0]).payload.drops:
             if drop.id == file and drop.path is not None:
-                return drop.path, core.log.touch_after(file, seq)
+                return drop.path
     for later, _ in core.log.touches(file, seq)[:1]:
         for entry in core.log.op(later).payload.puts:
             if entry.id == file:
-                return entry.base_path, core.log.touch_after(file, seq)
-    return None, core.log.touch_after(file, seq)
+                return entry.base_path
+    return None
 
 
 def _show(core: Core, commit: Oid, path: bytes) -> bytes:
