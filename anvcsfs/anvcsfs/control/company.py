@@ -92,6 +92,7 @@ class Company:
         self._view = table.view
         self._number = number
         self._take = take
+        self._taken_in = 0
         self._last_ops: dict[str, OpRecord] = {}
         self._scanned: tuple[Path | None, Seq] = (None, Seq(0))
         self.keep_follow: Callable[[str], None] = lambda _: None
@@ -101,13 +102,14 @@ class Company:
     def nodes(self, top: Dir) -> dict[bytes, Node]:
         """The files, by name."""
         follow = ControlFile(self._number(), top, b"follow", self.follow, self.set_follow)
-        follow.keeps_answer = False
+        sync = ControlFile(self._number(), top, b"sync", self.synced, self.sync)
+        follow.keeps_answer = sync.keeps_answer = False
         return {
             b"peers": ControlFile(self._number(), top, b"peers", self.peers),
             b"ops": GrowingFile(self._number(), top, b"ops", self.lines),
             b"ops-since": ControlDir(self._number(), top, b"ops-since", self._since, list),
             b"follow": follow,
-            b"sync": ControlFile(self._number(), top, b"sync", self.sync_usage, self.sync),
+            b"sync": sync,
         }
 
     def _room(self) -> Room:
@@ -188,15 +190,18 @@ class Company:
         self.show_card()
         return document({"ok": True, "follow": wanted, "seq": self._view.room.seq})
 
-    def sync_usage(self) -> bytes:
-        """What the file shows before the first request."""
+    def synced(self) -> bytes:
+        """How far behind the view is, and what the last sync brought."""
         room = self._view.room
-        return document({"follow": _name(still=self._view.stands_still), "held_back": room.held_back})
+        follow = _name(still=self._view.stands_still)
+        return document(
+            {"ok": True, "follow": follow, "held_back": room.held_back, "seq": room.told, "taken_in": self._taken_in}
+        )
 
     def sync(self, handle: ControlHandle, data: bytes) -> bytes:  # noqa: ARG002 - whatever is written
         """Show what peers did until now."""
-        taken = self._table.follower.sync()
-        return document({"ok": True, "seq": self._view.room.seq, "taken_in": taken})
+        self._taken_in = self._table.follower.sync()
+        return self.synced()
 
 
 def _name(*, still: bool) -> str:
