@@ -196,8 +196,9 @@ class Follower:
 
     def _settle(self, unit: Unit) -> bool:
         """Bring what a command of Git wrote into the room if the command has ended; whether it has."""
+        over = unit.over  # first: a command that moves HEAD between the two looks has not ended
         stays = not self.units.has_left(unit)
-        if stays and not unit.over:
+        if stays and not over:
             return False
         target = self._view.refs.get(f"refs/heads/{unit.record.stream}") if stays else None
         if target is not None and target != unit.copy.base:

@@ -1,0 +1,167 @@
+"""When a command of Git has ended, and what that means."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from anvcsfs import following
+from anvcsfs.gitcommands import command_of, discards, first_of
+from anvcsfs.movers import Movers
+
+
+@pytest.fixture
+def named_git(tmp_path: Path) -> Path:
+    """A program called ``git`` that waits."""
+    program = tmp_path / "git"
+    program.symlink_to(os.path.realpath(sys.executable))
+    return program
+
+
+def waiting(program: Path, *words: str) -> "subprocess.Popen[bytes]":
+    script = "import sys; print(flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [program, "-c", script, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+@pytest.fixture
+def processes() -> Iterator[list["subprocess.Popen[bytes]"]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("switch", "other"), "switch"),
+        (("--no-pager", "-C", "checkout", "reset", "--hard"), "reset"),
+        (("--git-dir=x", "--git-dir", "y", "stash"), "stash"),
+        ((), ""),
+    ],
+)
+def test_which_command(
+    named_git: Path, processes: list["subprocess.Popen[bytes]"], words: tuple[str, ...], command: str
+):
+    processes.append(waiting(named_git, *words))
+    assert command_of(processes[0].pid) == command
+    assert first_of(processes[0].pid) == processes[0].pid
+
+
+def test_others_are_not_git(processes: list["subprocess.Popen[bytes]"]):
+    assert command_of(os.getpid()) is None
+    assert command_of(0) is None
+    assert command_of(2**22 + 1) is None
+
+
+def test_the_process_that_a_command_began_with(named_git: Path, processes: list["subprocess.Popen[bytes]"]):
+    script = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.argv[1], '-c', 'import sys; sys.stdin.read()', 'reset', '--hard'])\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    process = subprocess.Popen(
+        [named_git, "-c", script, str(named_git)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    processes.append(process)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    assert first_of(child) == process.pid
+    process.kill()
+    os.kill(child, 9)
+
+
+@pytest.mark.parametrize(
+    ("command", "first", "expected"),
+    [
+        ("reset", "reset", True),
+        ("checkout", "checkout", True),
+        ("clean", "stash", True),
+        ("apply", "stash", True),
+        ("apply", "apply", False),
+        ("stash", "stash", False),
+        ("merge", "pull", False),
+        ("rebase", "rebase", False),
+    ],
+)
+def test_which_commands_discard(command: str, first: str, expected: bool):
+    assert discards(command, first) is expected
+
+
+class _Units:
+    """A command that moves HEAD and ends while it is being looked at."""
+
+    def __init__(self) -> None:
+        self.looked: list[str] = []
+
+    def has_left(self, unit: object) -> bool:
+        self.looked.append("head")
+        return "over" not in self.looked
+
+    @property
+    def over(self) -> bool:
+        self.looked.append("over")
+        return True
+
+
+class _Unit:
+    record = SimpleNamespace(stream="main")
+    copy = room = SimpleNamespace(base=None)
+
+    def __init__(self, units: _Units) -> None:
+        self._units = units
+
+    @property
+    def over(self) -> bool:
+        return self._units.over
+
+
+def test_the_end_is_looked_for_before_head():
+    """The other way round, a switch that ends between the looks would seem to have stayed."""
+    units = _Units()
+    told: list[bool] = []
+    follower = SimpleNamespace(
+        units=units,
+        _view=SimpleNamespace(refs=SimpleNamespace(get=lambda _: None)),
+        _settler=SimpleNamespace(settle=lambda target, *, stays: told.append(stays)),
+        _publish_tracked=lambda target: None,
+        _base_was_moved=lambda before, after: None,
+    )
+    assert following.Follower._settle(follower, _Unit(units))
+    assert units.looked == ["over", "head"]
+
+
+def head_log(admin: Path, *moves: tuple[str, str]) -> None:
+    (admin / "logs").mkdir(exist_ok=True, parents=True)
+    with (admin / "logs" / "HEAD").open("a") as log:
+        for old, new in moves:
+            log.write(f"{old * 40} {new * 40} N <e> 0 +0000\tcommit: x\n")
+
+
+def test_what_heads_log_tells_counts_once(tmp_path: Path):
+    folder, admin = tmp_path / "views" / "v", tmp_path / "views" / "v" / "git"
+    folder.mkdir(parents=True)
+    one, two = bytes.fromhex("1" * 40), bytes.fromhex("2" * 40)
+    head_log(admin, ("0", "1"))
+    movers = Movers(folder, admin)
+    assert movers.here(one)
+    assert not movers.here(two)
+    movers.note(two)  # Git is about to move the branch: nothing is settled
+    assert movers.here(one)
+    movers.note(one)
+    assert not movers.here(one)
+    assert not Movers(folder, admin).here(one)
+    head_log(admin, ("1", "2"))
+    assert movers.here(two)
+    assert movers.origin() == one
