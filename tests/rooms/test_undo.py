@@ -11,7 +11,7 @@ from anvcs.model.tree import EXECUTABLE
 from anvcs.model.undone import Undone
 from anvcs.rooms.room import Room
 from anvcs.rooms.undoing import Wanted
-from support.rooms import Place, shown
+from support.rooms import Place, shown, shown_directories
 
 TEXT = b"".join(b"line %d\n" % number for number in range(1, 10))
 BASE = {b"a.py": TEXT, b"dir/b.py": b"b\n", b"run.sh": b"run\n", b"opaque": b"\xff\xfe"}
@@ -277,6 +277,15 @@ def test_a_renamed_directory_goes_back(room: Room) -> None:
     edit(room, BEN, b"b\n", b"bee\n", b"other/b.py")
     undo(room)
     assert shown(room) == {**BASE, b"dir/b.py": b"bee\n"}
+    assert shown_directories(room) == {b"dir"}
+
+
+def test_a_peers_directory_stays_when_my_file_leaves_it(room: Room) -> None:
+    room.mkdir(b"other", 0, author=BEN)
+    room.rename(b"a.py", b"other/a.py", author=ANN)
+    undo(room)
+    assert shown(room) == BASE
+    assert shown_directories(room) == {b"dir", b"other"}
 
 
 def test_my_mode_goes_back_and_the_peers_stays(room: Room) -> None:

@@ -23,7 +23,6 @@ from anvcs.rooms.moving import Mover
 from anvcs.rooms.naming import free_name
 from anvcs.rooms.oplog import START, Op
 from anvcs.rooms.saving import Attributes, Saver
-from anvcs.rooms.tree import parent_of
 from anvcs.rooms.unweaving import Unwoven, unwoven
 from anvcs.rooms.versions import as_text, content_at, split_line_ends
 from anvcs.rooms.weaving import NotText, Weaver
@@ -188,10 +187,6 @@ class Undoer:
             one = self._directory(draft, fate)
             if one is not None:
                 told.append((fate.history.now.id, one))
-        for fate in moving:
-            path = fate.history.now.path
-            if path is not None and fate.history.first.path is not None:
-                self._mover.keep(draft, parent_of(path))
         return told
 
     def _place(self, draft: Draft, fate: Fate, agent: str) -> bytes | None:
