@@ -49,6 +49,8 @@ class Processes:
         found = self._find(thread)
         if found is None:
             return Process(thread, 0, 0, (thread,))
+        if found.leader != thread:  # a thread has a start of its own
+            found = self._find(found.leader) or found
         lineage = [found.leader]
         above = found
         while above.parent > 1 and len(lineage) < _DEPTH:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from anvcs_tools.bench.views import MountedView
+from anvcs_tools.bench.views import MountedView, ai_vcs, run_command
+from anvcs_tools.exit_codes import NOT_FOUND
 from support.programs import git, needs
 from support.waiting import eventually
 
@@ -109,11 +110,10 @@ class Agent:
     def read(self, name: str = "f.txt") -> str:
         return (self.view.path / name).read_text()
 
-    def records(self) -> list[dict[str, object]]:
+    def conflicts(self) -> dict[str, str]:
+        """The open conflict records: name of the file → what it says."""
         folder = self.view.control / "conflicts"
-        return (
-            [json.loads(part) for part in (folder / "index.json").read_text().splitlines()] if folder.exists() else []
-        )
+        return {file.name: file.read_text() for file in sorted(folder.iterdir())}
 
 
 def waiting(command: list[str], cwd: Path) -> Callable[[], None]:
@@ -230,12 +230,10 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Agent]]:
     folder = tmp_path_factory.mktemp("saves")
     repository = folder / "repository"
     git("init", "-q", "-b", "main", str(repository), cwd=folder)
-    for way in (*WAYS, "revert", "again", "lines", "noise", "remount"):
+    for way in (*WAYS, "revert", "again", "lines", "noise", "remount", "gone"):
         (repository / f"{way}.txt").write_text(TEXT)
     git("add", "-A", cwd=repository)
     git("commit", "-q", "-m", "start", cwd=repository)
-    from anvcs_tools.bench.views import ai_vcs
-
     ai_vcs("init", cwd=repository)
     views = [MountedView(repository, folder / name, ("--agent", name)).mount() for name in ("ann", "bob", "cid")]
     found = [Agent(view) for view in views]
@@ -340,6 +338,73 @@ def test_what_was_read_before_a_remount_is_known(agents: list[Agent]):
     ann.view.mount()
     ann.run(f"cd {ann.view.path}; printf '%s\\n' \"${{text/line 30:/LINE 30:}}\" > remount.txt")
     assert ann.read("remount.txt") == TEXT.replace("line 10:", "BOB 10:").replace("line 30:", "LINE 30:")
+
+
+def collide(agents: list[Agent], name: str, first: str, second: str) -> None:
+    """Ann and Bob both edit line 30 from the same text."""
+    ann, bob, _ = agents
+    for agent in (ann, bob):
+        agent.run(f"text=$(cat {name})")
+    ann.run(f"printf '%s\\n' \"${{text/line 30:/{first}}}\" > {name}")
+    bob.run(f"printf '%s\\n' \"${{text/line 30:/{second}}}\" > {name}")
+
+
+def test_the_same_line_leaves_a_record_that_an_edit_resolves(agents: list[Agent]):
+    ann, bob, cid = agents
+    before = set(cid.conflicts())
+    collide(agents, "lines.txt", "ANN 30:", "BOB 30:")
+    new = eventually(lambda: {name: page for name, page in cid.conflicts().items() if name not in before})
+    ((name, page),) = new.items()
+    assert "kind: lines" in page
+    assert "path: lines.txt" in page
+    assert "lines: 30 to 31" in page
+    assert "## ann" in page
+    assert "    ANN 30:" in page
+    assert "## bob" in page
+    assert "    BOB 30:" in page
+    ident = name.removesuffix(".md")
+    for agent in agents:
+        eventually(lambda agent=agent: name in agent.conflicts())
+        told = json.loads((agent.view.control / "status").read_text())["conflicts"]
+        assert {"id": ident, "path": "lines.txt", "kind": "lines", "lines": [30, 31], "agents": ["ann", "bob"]} in told
+    assert ident in ai_vcs("status", cwd=ann.view.path)
+    listed = json.loads(ai_vcs("conflicts", "--json", cwd=ann.view.path))
+    assert ident in [record["id"] for record in listed["conflicts"]]
+    assert run_command("conflicts", "--exit-code", cwd=ann.view.path).returncode == 1
+    path = cid.view.path / "lines.txt"
+    eventually(lambda: "ANN" in path.read_text() and "BOB" in path.read_text())
+    path.write_text(path.read_text().replace("BOB 30: xx\n", ""))
+    assert name not in cid.conflicts()
+    eventually(lambda: name not in ann.conflicts())
+    assert "(resolved)" in ai_vcs("conflicts", "list", ident, cwd=bob.view.path)
+
+
+def test_resolving_by_command_shows_everywhere(agents: list[Agent]):
+    _, bob, cid = agents
+    before = set(cid.conflicts())
+    collide(agents, "gone.txt", "ANN 30:", "BOB 30:")
+    (name,) = eventually(lambda: set(cid.conflicts()) - before)
+    ident = name.removesuffix(".md")
+    assert "resolved" in run_command("conflicts", "resolve", ident, cwd=bob.view.path).stderr
+    for agent in agents:
+        eventually(lambda agent=agent: name not in agent.conflicts())
+    assert run_command("conflicts", "resolve", "999-0", cwd=bob.view.path).returncode == NOT_FOUND
+    assert run_command("conflicts", "resolve", "junk", cwd=bob.view.path).returncode == NOT_FOUND
+
+
+def test_a_merge_that_does_not_parse_is_told_a_moment_later(agents: list[Agent]):
+    ann, bob, cid = agents
+    text = "a = 1\nb = (\n    1\n)\nc = 3\nd = 4\n"
+    (ann.view.path / "parse.py").write_text(text)
+    eventually((bob.view.path / "parse.py").exists)
+    for agent in (ann, bob):
+        agent.run("text=$(cat parse.py)")
+    ann.run("printf '%s\\n' \"${text/b = (/b = [}\" | sed 's/^)/]/' > parse.py")
+    bob.run("printf '%s\\n' \"${text/    1/    1)(}\" > parse.py")
+    page = eventually(
+        lambda: next((page for page in cid.conflicts().values() if "kind: parse" in page), None), what="the record"
+    )
+    assert "path: parse.py" in page
 
 
 @pytest.mark.parametrize("way", ["vim", "sed", "replace", "node"])
