@@ -87,6 +87,7 @@ def test_undo_of_an_agent_since_a_moment(repository, top):
     assert shown(repository) == "one\ntwo\nthree\nben\n"
     assert "nothing uncommitted" in run_command("undo", "--agent", "ann", cwd=top).stderr
     assert run_command("undo", "--since", "yesterday", cwd=top).returncode == INVALID
+    assert told("undo", "--agent", "ann", "--since", "1h", "--dry-run", cwd=top)["paths"] == []
 
 
 def test_undo_of_some_paths(repository, top):

@@ -18,7 +18,7 @@ class BadMoment(AnvcsError):
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            f"{text!r} is no moment: give an op's number (120), a time (2026-11-23T10:00:00Z) or an age (-5m, -2h, -3d)"
+            f"{text!r} is no moment: give an op's number (120), a time (2026-11-23T10:00:00Z) or an age (5m, 2h, 3d)"
         )
         self.text = text
 

@@ -297,14 +297,14 @@ def _add_looking_back(commands: _Subparsers) -> None:
     _json(blame)
     undo = _command(
         commands, "undo", "back:undo", "reverse one agent's uncommitted work and leave everybody else's",
-        "ai-vcs undo --dry-run\nai-vcs undo --agent ben --since -10m src\nai-vcs undo --op 120",
+        "ai-vcs undo --dry-run\nai-vcs undo --agent ben --since 10m src\nai-vcs undo --op 120",
     )  # fmt: skip
     _completed(
         undo.add_argument("paths", nargs="*", metavar="PATH", help="only these files and directories (default: all)"),
         _FILES,
     )
     undo.add_argument("--agent", metavar="NAME", help="whose work (default: the view's agent)")
-    undo.add_argument("--since", metavar="T", help="only what came after an op (120), a time, or an age (-10m, -2h)")
+    undo.add_argument("--since", metavar="T", help="only what came after an op (120), a time, or an age (10m, 2h)")
     undo.add_argument("--op", type=int, metavar="SEQ", help="only this op; of an undo, this takes it back")
     undo.add_argument("--dry-run", action="store_true", help="only say what would happen")
     _in_repository(undo)
