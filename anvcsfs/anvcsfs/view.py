@@ -203,7 +203,16 @@ class View:
             self.bases.forget()
             self._entered = room.file
         self.shared_room = room
-        room.on_append(self.presence.bell.ring)
+        room.on_append(lambda: self._appended(room))
+
+    def _appended(self, room: Room) -> None:
+        """Others hear of an op of this view; so does it itself when the op touched more names than were asked for."""
+        self.presence.bell.ring()
+        if room.told < room.seq:
+            try:
+                self.presence.poke()
+            except OSError as error:  # the next announcement or the log's own watch wakes us
+                log.debug("could not wake this view: %s", error)
 
     # Local files
 

@@ -430,7 +430,10 @@ def test_an_opaque_file_saved_by_two(views: Views):
     handle = views.bob.open(b"blob", os.O_RDWR)
     views.ann.write(b"blob", b"\xffann")
     views.bob.put(handle, b"\xffbob")
+    views.bob.names()
     views.bob.close(handle)
+    views.stations[1].hear()
+    assert b"blob~view0" in views.bob.names()
     assert views.agree() == ALL | {b"blob": b"\xffbob", b"blob~view0": b"\xffann"}
     assert views.records == [("opaque", b"blob")]
 

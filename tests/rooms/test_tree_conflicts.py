@@ -626,5 +626,3 @@ def test_told_is_what_catch_up_has_told(two: Two) -> None:
     assert (two.bob.told, two.bob.seq) == (0, 2)
     two.bob.catch_up()
     assert two.bob.told == 2
-
-

@@ -62,7 +62,7 @@ class Core:
         self.conflicts = OpenConflicts(())
         self.seq = Seq(0)
         self.missed: list[Moved] = []
-        """What other processes did and `Room.catch_up` has not told yet."""
+        """What other processes did, or ops of this one met, and `Room.catch_up` has not told yet."""
         self.unchecked: list[Unchecked] = []
         """Merges that nobody has looked at yet; see `ParseChecks`."""
         self.still: Still | None = None
@@ -331,6 +331,8 @@ class Change:
             at=draft.at,
             kept=draft.kept,
         )
+        if draft.conflicts and core.still is None:
+            core.missed.append(self.moved)  # it may have touched more names than were asked for
         core.appended()
 
     def _take_back(self, draft: Draft) -> None:
