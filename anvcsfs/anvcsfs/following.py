@@ -124,6 +124,11 @@ class Follower:
         self._index_base = view.folder / "index-base"
         self._index_stamp = 0
         self._forced: tuple[int, list[bytes]] | None = None
+        self._known = view.room.base
+        """The commit that the index is brought to, by jobs that wait perhaps.
+
+        The room's base may be further: a write of ours takes in what others did before it.
+        """
         self._wip_seq = view.room.seq
         self._kept: tuple[int, ...] = ()
 
@@ -207,6 +212,7 @@ class Follower:
         self._settler.settle(target, stays=stays)
         after = unit.room.base
         if stays and after is not None and after != before:
+            self._known = after
             self._base_was_moved(before, after)
         return True
 
@@ -225,12 +231,12 @@ class Follower:
         """Show what other processes appended, for some milliseconds at most; whether that was all."""
         view = self._view
         view.presence.drain()
-        before = view.room.base
         until = time.monotonic() + _SLICE_S
         told, complete = view.room.catch_up_until(until)
         self.refresher.take(told)
-        base = view.room.base
-        if base is not None and base != before:
+        base, before = view.room.base, self._known
+        if base is not None and base != before and self.units.unit is None:
+            self._known = base
             self._base_was_moved(before, base)
         return self.refresher.go_on(until) and complete
 
@@ -268,6 +274,10 @@ class Follower:
         before = self._view.room.base
         here = self._moved_here(target)
         self._move(before, target, keep=here)
+        if self._view.room.base != target:
+            self._take_all_in()  # somebody has brought it further
+            return
+        self._known = target
         if here and self._starting:
             pass  # a commit of ours, perhaps, whose process died before the index: `build_index` looks
         elif here:
@@ -341,8 +351,13 @@ class Follower:
         for path, value in result.values.items():
             if (leaf := result.leaves[path]) is not None:
                 self._view.room.note_value(path, leaf, value)
-        self._move(result.base, result.commit, keep=True)
         room = self._view.room
+        self._take_all_in()
+        self._move(result.base, result.commit, keep=True)
+        if room.base != result.commit:
+            self._take_all_in()  # somebody else committed on top of it, and the index goes there at once
+            return
+        self._known = room.base
         # What was saved since, or was left out of a commit of one agent's own work, Git has to look at.
         clean = [path for path in result.paths if room.entry(path) is None and not room.hides(path)]
         self._update_index(result.base, result.commit, clean, keep_staged=False)
@@ -357,6 +372,7 @@ class Follower:
             self.index.add(leaving)
         paths = self._switcher.switch(stream, target, detached=detached)
         self._wip_seq = self._view.room.seq
+        self._known = self._view.room.base
         if target is not None and not self.switching:
             self.note_index(target)
         self._settler.show(paths)
@@ -404,8 +420,10 @@ class Follower:
         """Called when Git opens the view's ``.git``: refs followed, index right.
 
         Raises:
-            Later: the index is being written.
+            Later: the index is being written, or much is to be taken in.
         """
+        if not self.take_in():
+            raise Later(lambda: None)  # other requests come in between
         self.follow()
         if self.waiting_since is not None:
             raise Later(lambda: time.sleep(_PAUSE_S))
