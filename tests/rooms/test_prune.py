@@ -205,3 +205,37 @@ def test_a_version_that_is_not_told_any_more_is_an_error_and_no_other_version(ro
     assert room.read(kept) == b"bee\n"
     with pytest.raises(NoSuchPath):
         room.read(first)
+
+
+def test_a_file_that_is_touched_while_the_past_is_put_together_keeps_its_document(
+    here: Place, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.write(b"a", b"one\n2\n")
+    room.write(b"a", BASE[b"a"])  # it leaves the room, its document stays
+    room.write(b"d/b", b"bee\n")
+    with here.room("ben") as other:
+        began = room._core.log.begin
+
+        def late() -> None:
+            monkeypatch.undo()
+            other.write(b"a", b"one\nlate\n")
+            began()
+
+        monkeypatch.setattr(room._core.log, "begin", late)
+        assert prune(room, 3).until == 3
+        assert shown(room)[b"a"] == shown(other)[b"a"] == b"one\nlate\n"
+    assert room.text_at(room.entry(b"a").id, Seq(3)) == BASE[b"a"]
+
+
+def test_two_who_prune_at_once(here: Place, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    work(room)
+    with here.room("ben") as other:
+        began = room._core.log.begin
+
+        def late() -> None:
+            monkeypatch.undo()
+            assert prune(other, 5).until == 5
+            began()
+
+        monkeypatch.setattr(room._core.log, "begin", late)
+        assert prune(room, 4) == Horizon(Seq(5), 0, "")

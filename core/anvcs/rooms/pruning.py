@@ -5,7 +5,7 @@ places: the entries, documents and traces as they were right after the horizon. 
 go on, so every op after it keeps its own.  Specified in ``docs/reference/formats/op-log.md``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,19 +77,28 @@ def horizon(core: Core, limits: Limits) -> Horizon:
 
 def prune(core: Core, limits: Limits) -> Horizon:
     """Replace the ops up to the horizon by what they amount to."""
+    core.catch_up()
+    found = horizon(core, limits)
+    if not found.ops:
+        return found
+    # What was can't change any more: it is put together before the lock is taken.
+    floor, later = core.log.floor(), core.log.files_after(found.until)
+    items = list(_items(core, found.until, later))
     core.log.begin()
     try:
         core.catch_up()
-        found = horizon(core, limits)
-        if found.ops:
-            _fold(core, found.until)
+        if core.log.floor() != floor:  # somebody else has pruned meanwhile
+            core.log.rollback()
+            return prune(core, limits)
+        entries = {item.put.id: item.put for item in items if item.put is not None}
+        items += _documents(core, found.until, core.log.files_after(found.until) - later, entries)
+        _fold(core, found.until, items)
         core.log.commit()
     except BaseException:
         core.log.rollback()
         core.reload()
         raise
-    if found.ops:
-        core.reload()
+    core.reload()
     return found
 
 
@@ -106,10 +115,10 @@ class _Item(NamedTuple):
         return _ENTRY_BYTES + (len(self.document.prelude[0]) if self.document else 0)
 
 
-def _fold(core: Core, until: Seq) -> None:
+def _fold(core: Core, until: Seq, items: list[_Item]) -> None:
     log = core.log
     time_ns = log.time_of(until)
-    records = list(_records(list(_items(core, until)), until - log.floor()))
+    records = list(_records(items, until - log.floor()))
     log.remove_until(until)
     first = until - len(records) + 1
     for number, payload in enumerate(records, first):
@@ -117,28 +126,34 @@ def _fold(core: Core, until: Seq) -> None:
     log.set_floor(Seq(first), until)
 
 
-def _items(core: Core, until: Seq) -> Iterator[_Item]:
+def _items(core: Core, until: Seq, later: Collection[FileId]) -> Iterator[_Item]:
+    """Everything that was right after op *until* and is still needed; *later* files have been touched since."""
     log = core.log
     entries = {entry.id: entry for entry in entries_then(log, log.files_until(until), until)}
-    later = log.files_after(until)
-    dropped: set[FileId] = set()
-    for file in sorted(log.edited_until(until)):
-        entry = entries.get(file)
-        if file not in later and (entry is None or entry.content is not Content.TEXT):
-            continue
-        version = core.docs.after(file, until)
-        if version is None:
-            continue
-        part = DocumentPart(file, version.epoch, True, (version.document.state(),), 0, ())
-        drop = Drop(file, _left(log, file, until)) if entry is None else None
-        if drop is not None:
-            dropped.add(file)
-        yield _Item(document=part, put=entries.pop(file, None), drop=drop)
+    texts = {file for file, entry in entries.items() if entry.content is Content.TEXT}
+    left: set[FileId] = set()
+    for item in _documents(core, until, texts.union(later), entries):
+        if item.put is not None:
+            del entries[item.put.id]
+        if item.drop is not None:
+            left.add(item.drop.id)
+        yield item
     for entry in entries.values():
         yield _Item(put=entry)
     for path, file in log.traces_until(until):
-        if file not in dropped:
+        if file not in left:
             yield _Item(trace=(path, file))
+
+
+def _documents(core: Core, until: Seq, files: Collection[FileId], entries: Mapping[FileId, Entry]) -> Iterator[_Item]:
+    """The documents that *files* had, with their *entries*, or where they had left the room."""
+    for file in sorted(core.log.edited_until(until).intersection(files)):
+        version = core.docs.after(file, until)
+        if version is not None:
+            part = DocumentPart(file, version.epoch, True, (version.document.state(),), 0, ())
+            entry = entries.get(file)
+            drop = Drop(file, _left(core.log, file, until)) if entry is None else None
+            yield _Item(document=part, put=entry, drop=drop)
 
 
 def _left(log: OpLog, file: FileId, until: Seq) -> bytes | None:
