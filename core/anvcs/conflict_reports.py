@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from anvcs.model.conflict import Conflict
-from anvcs.rooms.room import Room
+if TYPE_CHECKING:
+    from anvcs.model.conflict import Conflict
+    from anvcs.rooms.room import Room
 
 _WHAT = {
     "lines": "two edited the same lines",
@@ -21,7 +22,7 @@ _WHAT = {
 }
 
 
-def conflict_document(room: Room, record: Conflict) -> dict[str, Any]:
+def conflict_document(room: "Room", record: "Conflict") -> dict[str, Any]:
     """*record* as ``--json`` prints it (``docs/reference/json.md``)."""
     first, last = room.conflict_lines(record)
     return {
@@ -37,7 +38,7 @@ def conflict_document(room: Room, record: Conflict) -> dict[str, Any]:
     }
 
 
-def conflict_summary(room: Room, record: Conflict) -> dict[str, Any]:
+def conflict_summary(room: "Room", record: "Conflict") -> dict[str, Any]:
     """What a status says of *record*."""
     first, last = room.conflict_lines(record)
     return {
@@ -58,7 +59,7 @@ def conflict_line(document: dict[str, Any]) -> str:
     return f"{document['id']}  {document['kind']}  {document['path']}{at}  {who}{done}"
 
 
-def conflict_page(room: Room, record: Conflict) -> bytes:
+def conflict_page(room: "Room", record: "Conflict") -> bytes:
     """The file ``.anvcs/conflicts/<id>.md``."""
     return "\n".join(_page(conflict_document(room, record))).encode("utf-8", "backslashreplace") + b"\n"
 
@@ -88,7 +89,7 @@ def _page(told: dict[str, Any]) -> Iterator[str]:
         yield f"It ends by: ai-vcs conflicts resolve {told['id']}"
 
 
-def _time(record: Conflict) -> str:
+def _time(record: "Conflict") -> str:
     return datetime.fromtimestamp(record.time_ns / 1e9, UTC).isoformat().replace("+00:00", "Z")
 
 

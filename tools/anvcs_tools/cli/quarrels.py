@@ -5,7 +5,7 @@ from typing import Any
 
 from anvcs_tools.cli.output import print_json, printable, say
 from anvcs_tools.cli.places import Place, find_place
-from anvcs_tools.exit_codes import FAILED
+from anvcs_tools.exit_codes import FAILED, USAGE
 
 
 def conflicts(arguments: argparse.Namespace) -> int:
@@ -46,6 +46,9 @@ def _resolve(place: Place, arguments: argparse.Namespace) -> int:
     from anvcs.rooms.errors import NoSuchConflict
 
     names = arguments.ids
+    if not names and not arguments.all:
+        say("name the conflicts to resolve, as `ai-vcs conflicts` lists them, or give --all")
+        return USAGE
     view = place.view
     agent = view.agent if view is not None and view.agent else str(place.repository.config(place.stream).agent.name)
     author = Author(agent=agent, model=view.model if view else "", view=view.name if view else "")
@@ -53,7 +56,7 @@ def _resolve(place: Place, arguments: argparse.Namespace) -> int:
         raise NoSuchConflict(names[0] if names else "")
     with place.repository.room(place.stream, author) as opened:
         room = opened.room
-        names = names or ([record.id for record in room.conflicts()] if arguments.all else [])
+        names = names or [record.id for record in room.conflicts()]
         patiently(room, lambda: room.resolve(*names))
         room.sync()
         left = room.open_conflicts()
