@@ -43,6 +43,21 @@ class StreamHasWork(AnvcsError):
         self.name = name
 
 
+class GitAtWork(AnvcsError):
+    """A command of Git is changing this view."""
+
+    def __init__(self) -> None:
+        super().__init__("a command of Git is at work in this view: try again when it has ended")
+
+
+class OperationUnderWay(AnvcsError):
+    """Git has begun something in this view that a switch would tear apart."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is under way in this view: finish or abort it with git first")
+        self.what = what
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo:
     """One stream and how it stands."""

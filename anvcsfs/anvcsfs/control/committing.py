@@ -10,8 +10,8 @@ from anvcs.model.request import CommitRequest, parse_commit_request
 from anvcs.model.room import Author
 from anvcs.offline import commit_answer
 from anvcs.scoping import MINE, plan_own
+from anvcs.streams import GitAtWork
 from anvcsfs.control.reports import Reports, document
-from anvcsfs.control.streaming import GitAtWork
 from anvcsfs.control_nodes import ControlHandle
 from anvcsfs.later import Later
 

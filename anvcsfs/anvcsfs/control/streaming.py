@@ -3,12 +3,12 @@
 import json
 from typing import TYPE_CHECKING
 
-from anvcs.errors import AnvcsError
 from anvcs.git import admin, index_switch
 from anvcs.git.refs import BadRefName, check_name
 from anvcs.model.ids import Oid
 from anvcs.model.request import BadRequest
 from anvcs.repository import NoSuchStream, NothingCommitted, StreamExists, StreamNameInvalid
+from anvcs.streams import GitAtWork, OperationUnderWay
 from anvcsfs.control.reports import document
 from anvcsfs.control_nodes import ControlHandle
 from anvcsfs.later import Later
@@ -25,21 +25,6 @@ _UNDER_WAY = {
     "REVERT_HEAD": "a revert",
     "BISECT_LOG": "a bisection",
 }
-
-
-class GitAtWork(AnvcsError):
-    """A command of Git is changing this view."""
-
-    def __init__(self) -> None:
-        super().__init__("a command of Git is at work in this view: try again when it has ended")
-
-
-class OperationUnderWay(AnvcsError):
-    """Git has begun something in this view that a switch would tear apart."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is under way in this view: finish or abort it with git first")
-        self.what = what
 
 
 class _Switch:
