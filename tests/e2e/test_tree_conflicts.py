@@ -40,7 +40,7 @@ class Pair:
 
     def agree(self) -> dict[str, bytes]:
         """What both show, once they do."""
-        return eventually(lambda: self._same(), timeout=30, what="both views to show the same")[0]
+        return eventually(self._same, timeout=30, what="both views to show the same")[0]
 
     def _same(self) -> tuple[dict[str, bytes]] | None:
         try:
@@ -128,7 +128,7 @@ def test_saved_through_a_handle_after_it_was_deleted(pair: Pair):
         (pair.ann / "f2").unlink()
         eventually(lambda: not (pair.bob / "f2").exists())
         file.write("more\n")
-    eventually(lambda: (pair.ann / "f2").exists())
+    eventually((pair.ann / "f2").exists)
     assert pair.agree()["f2"] == b"f2\nmore\n"
     assert pair.kinds("f2")
 
@@ -137,7 +137,7 @@ def test_saved_through_a_handle_in_a_renamed_directory(pair: Pair):
     (pair.bob / "d" / "out.log").write_text("local\n")
     with open(pair.bob / "d" / "x", "a") as file:
         (pair.ann / "d").rename(pair.ann / "lib")
-        eventually(lambda: (pair.bob / "lib" / "x").exists())
+        eventually((pair.bob / "lib" / "x").exists)
         file.write("more\n")
     eventually(lambda: (pair.ann / "lib" / "x").read_text() == "d/x\nmore\n")
     assert not (pair.bob / "d").exists()
@@ -164,11 +164,9 @@ def test_renamed_by_both(pair: Pair):
 def test_opaque_written_by_both(pair: Pair):
     for top in (pair.ann, pair.bob):
         (top / "f4").read_bytes()
-    handles = [open(top / "f4", "r+b", buffering=0) for top in (pair.ann, pair.bob)]
-    for handle, name in zip(handles, (b"ann", b"bob"), strict=True):
-        handle.write(b"\xff\x00" + name)
-    for handle in handles:
-        handle.close()
+    with open(pair.bob / "f4", "r+b", buffering=0) as of_bob, open(pair.ann / "f4", "r+b", buffering=0) as of_ann:
+        of_ann.write(b"\xff\x00ann")
+        of_bob.write(b"\xff\x00bob")
     eventually(lambda: "f4~ann" in pair.agree())
     files = pair.agree()
     assert (files["f4"], files["f4~ann"]) == (b"\xff\x00bob", b"\xff\x00ann")

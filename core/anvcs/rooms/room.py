@@ -37,8 +37,9 @@ from anvcs.rooms.standing import Still
 from anvcs.rooms.telling import changes, contributors, op_records
 from anvcs.rooms.undoing import Undoer
 from anvcs.rooms.units import Units, touched
-from anvcs.rooms.verbs import Knowledge, TreeVerbs, Writes
+from anvcs.rooms.verbs import TreeVerbs
 from anvcs.rooms.versions import content_at
+from anvcs.rooms.writing import Knowledge, Writes
 
 TEXT_LIMIT = 4 << 20
 DOCUMENT_BUDGET = 32 << 20
