@@ -193,11 +193,8 @@ class Follower:
         """Show everything that was held back."""
         room = self._view.room
         if room.held:
-            before = room.base
             room.release()
             self._take_all_in()
-            if room.base is not None and room.base != before:
-                self._base_was_moved(before, room.base)
 
     def _settle(self, unit: Unit) -> bool:
         """Bring what a command of Git wrote into the room if the command has ended; whether it has."""
@@ -352,10 +349,12 @@ class Follower:
             if (leaf := result.leaves[path]) is not None:
                 self._view.room.note_value(path, leaf, value)
         room = self._view.room
+        self._let_go()
         self._take_all_in()
         self._move(result.base, result.commit, keep=True)
         if room.base != result.commit:
             self._take_all_in()  # somebody else committed on top of it, and the index goes there at once
+            self._stand_still()
             return
         self._known = room.base
         # What was saved since, or was left out of a commit of one agent's own work, Git has to look at.
