@@ -185,6 +185,17 @@ def test_a_doubt_keeps_the_text_and_says_so(two: Pair) -> None:
     assert open_ones(two.bob) == []
 
 
+def test_a_doubt_in_two_places_is_two_records(two: Pair) -> None:
+    two.ann.write(b"f", b"zero\n" + TEXT + b"six\n", base=two.seen)
+    two.bob.catch_up()
+    two.bob.write(b"f", TEXT.replace(b"three", b"3"), base=two.bob.version(b"f"), doubts=(two.seen,))
+    assert two.text == b"zero\none\ntwo\n3\nfour\nfive\nsix\n"
+    assert [(one.kind, one.first_line, one.last_line) for one in two.ann.conflicts()] == [
+        ("base-unsure", 1, 1),
+        ("base-unsure", 7, 7),
+    ]
+
+
 def test_a_doubt_that_changes_nothing_says_nothing(two: Pair) -> None:
     two.ann.write(b"f", TEXT + b"six\n", base=two.seen)
     two.bob.catch_up()

@@ -17,6 +17,7 @@ from anvcs.rooms.core import Core, Unchecked
 from anvcs.rooms.diffing import diff
 from anvcs.rooms.documents import Document, DocumentFailed, seed
 from anvcs.rooms.draft import Draft
+from anvcs.rooms.linediff import split_lines
 from anvcs.rooms.records import DocumentPart
 from anvcs.rooms.settling import settle, who_wrote
 from anvcs.rooms.texts import Version
@@ -202,16 +203,15 @@ class TextSave:
         draft.conflict("lines", self._entry.id, self._path, sides, note, lines=lines)
 
     def _tell_unsure(self, kept: bytes, other: bytes) -> None:
-        hunks = changed_lines(kept, other, self._core.settings.hunks)
-        lines = kept.splitlines(keepends=True), other.splitlines(keepends=True)
-        first, last = hunks[0], hunks[-1]
-        sides = [
-            who_wrote(self._core, self._entry.id, None, b"".join(lines[0][first[0] : last[1]])),
-            self._mine(b"".join(lines[1][first[2] : last[3]])),
-        ]
+        left, right = split_lines(kept), split_lines(other)
         note = "it is not known which version the writer had read: the text that may have been deleted on purpose stays"
-        at = first[0] + 1, max(last[1], first[0] + 1)
-        self._draft.conflict("base-unsure", self._entry.id, self._path, sides, note, lines=at)
+        for a0, a1, b0, b1 in changed_lines(kept, other, self._core.settings.hunks)[:_MOST_RECORDS]:
+            sides = [
+                who_wrote(self._core, self._entry.id, None, b"".join(left[a0:a1])),
+                self._mine(b"".join(right[b0:b1])),
+            ]
+            lines = a0 + 1, max(a1, a0 + 1)
+            self._draft.conflict("base-unsure", self._entry.id, self._path, sides, note, lines=lines)
 
     def _mine(self, text: bytes) -> Side:
         author = self._draft.author
