@@ -1,4 +1,4 @@
-"""What ``git switch`` does to a room: the work tree as it is becomes that of another room."""
+"""A branch without a commit (``git checkout --orphan``) starts from the work tree as it is."""
 
 from anvcs.git.objects import ObjectStore
 from anvcs.model.ids import Oid
@@ -8,11 +8,9 @@ from anvcs.rooms.room import Room
 
 
 def carry(git: ObjectStore, old: Room, new: Room) -> list[bytes]:
-    """Make *new* show what *old* shows; *old* becomes clean.
+    """Make *new* show what *old* shows, where *new* has no work of its own; *old* keeps its own.
 
-    Git has already written its side of the switch into *old*; what then still differs
-    from *new*'s base are the changes Git carries along.  Returns the paths at which
-    *new* shows something else than *old* did (its own uncommitted work).
+    Returns the paths at which *new* shows something else than *old* (its own uncommitted work).
     """
     before = None if old.base is None else git.tree_of(old.base)
     after = None if new.base is None else git.tree_of(new.base)
@@ -22,8 +20,6 @@ def carry(git: ObjectStore, old: Room, new: Room) -> list[bytes]:
     paths.update(touched)
     for path in sorted(paths - own):
         _carry_path(git, old, new, path, before, after)
-    if touched:
-        old.restore(touched)
     return sorted(own)
 
 

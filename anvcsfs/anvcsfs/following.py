@@ -369,7 +369,8 @@ class Follower:
         leaving = self.wip_job()
         if leaving is not None:
             self.index.add(leaving)
-        paths = self._switcher.switch(stream, target, detached=detached)
+        paths = self._switcher.switch(stream, target, detached=detached, gone=self._settler.gone)
+        self._settler.gone = []
         self._wip_seq = self._view.room.seq
         self._known = self._view.room.base
         if target is not None and not self.switching:

@@ -25,6 +25,8 @@ class Settler:
         self._files = files
         self._times: dict[bytes, _Times] = {}
         self._unshown: set[bytes] = set()
+        self.gone: list[bytes] = []
+        """What the last command that went to another branch had removed before."""
 
     def settle(self, target: Oid | None, *, stays: bool) -> None:
         """The command has ended; without *stays* another room is shown next, and only then anything looks different."""
@@ -32,6 +34,8 @@ class Settler:
         assert unit is not None  # who calls has looked
         outcome = self._units.settle(target, stays=stays)
         self._times = dict(self._times_of(outcome.by_git))
+        copy = unit.copy
+        self.gone = [path for path in outcome.by_git if not stays and copy.entry(path) is None and copy.hides(path)]
         since = unit.record.since
         self._units.close()
         self._view.cache.clear()  # the copy numbered its versions as the room now numbers others

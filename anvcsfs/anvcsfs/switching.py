@@ -7,7 +7,7 @@ changed there and not committed comes along as one op.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -35,8 +35,11 @@ class Switcher:
         self._own = f"~{view.folder.name}"
         self._own_file = room_file(self._own)
 
-    def switch(self, stream: str, target: Oid | None, *, detached: bool) -> set[bytes]:
-        """Let the view stand on the room of *stream*, or on its own one; the paths that may look different."""
+    def switch(self, stream: str, target: Oid | None, *, detached: bool, gone: Iterable[bytes] = ()) -> set[bytes]:
+        """Let the view stand on the room of *stream*, or on its own one; the paths that may look different.
+
+        A branch without a commit starts from what is here but for *gone*, which Git has removed.
+        """
         view = self._view
         old, was_own = view.room, view.detached
         if detached and not was_own:
@@ -46,7 +49,11 @@ class Switcher:
             if target is not None and new.base != target:
                 new.move_base(target, keep=False)
             if target is None and not detached:
-                paths = set(carry(view.git, old, new))  # a branch without a commit: it starts from what is here
+                carry(view.git, old, new)
+                for path in gone:
+                    if new.entry(path) is not None:
+                        new.remove(path, keep_parent=False)
+                paths = _differing(view.git, old, new)
             else:
                 if was_own and not detached:
                     new.take(list(_brought(view.git, old)))

@@ -361,3 +361,24 @@ def test_commands_of_a_view_that_was_mounted_again(pair: Pair):
     shows(bob, "text", rest)
     assert status(ann) == [" M text", "?? bobs"]
     assert ai_vcs("status", "--json", cwd=ann.path)
+
+
+def test_orphan_branches(pair: Pair):
+    """They start from the files as they are, or from none; the room that is left keeps its work."""
+    ann, _ = pair
+    edit(ann, "line 1\n", "uncommitted\n")
+    git("checkout", "-q", "--orphan", "lonely", cwd=ann.path)
+    assert read(ann).startswith("uncommitted\n")
+    assert status(ann) == ["A  .gitignore", "A  dir/file", "A  doc", "A  gone", "AM text"]
+    git("commit", "-qam", "lonely", cwd=ann.path)
+    assert status(ann) == []
+    git("switch", "-q", "-f", "main", cwd=ann.path)
+    assert read(ann).startswith("uncommitted\n")
+    assert status(ann) == [" M text"]
+    git("stash", "-q", cwd=ann.path)
+    git("switch", "-q", "--orphan", "empty", cwd=ann.path)
+    assert status(ann) == []
+    assert [path.name for path in ann.path.iterdir() if path.name not in (".git", ".anvcs")] == []
+    git("switch", "-q", "main", cwd=ann.path)
+    assert read(ann) == LINES
+    assert status(ann) == []
