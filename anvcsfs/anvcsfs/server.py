@@ -195,6 +195,7 @@ async def _watch_refs(parts: Assembly, adapter: Adapter) -> None:
         patience = float("inf") if parts.table.follower.waiting_since is None else _AGAIN_S
         with trio.move_on_after(patience):
             await parts.watch.wait()
+        await _take_in(parts, adapter)
         await adapter.attempt(parts.table.follower.follow)
         parts.watch.watch_branch(parts.view.stream)
 
