@@ -127,15 +127,16 @@ class Agent:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return _read_all(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read_all(descriptor: int) -> bytes:
-    parts: list[bytes] = []
-    while part := os.pread(descriptor, 1 << 20, sum(map(len, parts))):
-        parts.append(part)
-    return b"".join(parts)
+    """All of a file in one call: what a read of up to 128 KiB gives is one version, what two give may be two."""
+    return os.pread(descriptor, 1 << 20, 0)
 
 
 def _write(path: str, data: bytes) -> None:
