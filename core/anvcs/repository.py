@@ -146,6 +146,9 @@ class Repository:
             if alive:
                 raise ViewsInUse([info.spec.mountpoint for info in alive])
             changed = {stream: self.changed_count(stream) for stream in self.store.streams_with_rooms()}
+            for info in self.views.list():
+                if (info.spec.folder / "aside.json").exists():  # a command of Git that was cut off with its view
+                    changed[f"{self.stream_of(info.spec)} (view {info.spec.name})"] = 1
             if any(changed.values()):
                 raise UncommittedWork({stream: count for stream, count in changed.items() if count})
             self._forget()
