@@ -193,6 +193,8 @@ class SharedFiles:
 
     def base_for(self, node: File, pid: int) -> Seen:
         """What the writer *pid* had seen of *node*."""
+        if self._view.by_git:  # it works on a copy, and means what it writes
+            return Seen()
         return self._view.bases.of(node.path, pid, self.version(node))
 
     def work_on(self, node: File, *, empty: bool = False) -> Working:
