@@ -147,6 +147,7 @@ class View:
         self.pending.seen = self.seen
         self.journal = Journal()
         self.notifier = Notifier()
+        self._last_edit: tuple[Path, int, int] = room.file, 0, 0
         self._entered = room.file
         self.presence = Presence(room.file, folder.name)
         self.log_watch = LogWatch(room.file)
@@ -189,11 +190,20 @@ class View:
         entry = self.room.entry(file.path)
         if entry is None or file.opened >= entry.content_seq:
             return
-        before = Seq(entry.content_seq - 1)
-        for op in self.room.ops(before, 1):
-            foreign = op.view != self.author.view and op.kind != "create"
-            if foreign and time.time_ns() - op.time_ns < _NOTICE_NS:
-                yield before
+        if time.time_ns() - self._foreign_edit(entry.content_seq) < _NOTICE_NS:
+            yield Seq(entry.content_seq - 1)
+
+    def _foreign_edit(self, seq: Seq) -> int:
+        """When op *seq* was written if it is an edit by somebody else, else 0."""
+        # An op may be about thousands of files, which are then asked about one by one.
+        room, known, when = self._last_edit
+        if (room, known) != (self.room.file, seq):
+            when = 0
+            for op in self.room.ops(Seq(seq - 1), 1):
+                if op.view != self.author.view and op.kind != "create":
+                    when = op.time_ns
+            self._last_edit = self.room.file, seq, when
+        return when
 
     def entered(self, room: Room) -> None:
         """The view shows *room* now: be woken by those who write there, and wake them."""
