@@ -116,7 +116,7 @@ class Publisher:
             target, born = os.readlink(view.real(path)), view.pending.born(path)
             moved = view.room.create_link(path, target, found.st_mtime_ns, seen=born, fresh=True)
         else:
-            seen = view.bases.of(path, pid, view.room.told) if pid and not view.by_git else _NOTHING
+            seen = view.bases.of(path, pid, view.told) if pid and not view.by_git else _NOTHING
             moved = self._write(path, path, found, seen, pid, fresh=True)
         at = path if moved.at is None else moved.at
         if view.room.entry(at) is None:  # equal to the base again: the room keeps no time
@@ -213,7 +213,7 @@ class Publisher:
             return
         entry = self._view.room.entry(path)
         if entry is None:
-            self._view.bases.wrote(path, pid, self._view.room.told, None)
+            self._view.bases.wrote(path, pid, self._view.told, None)
         elif entry.content is not Content.TEXT or self._view.entry_bytes(entry) == data:
             self._view.bases.wrote(path, pid, entry.content_seq, None)
         else:

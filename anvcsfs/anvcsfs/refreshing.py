@@ -55,6 +55,8 @@ class Refresher:
     def take(self, told: Iterable[Moved]) -> None:
         """Note what other processes did; `go_on` shows it."""
         for moved in told:
+            if self._view.behind is None:
+                self._view.behind = Seq(moved.seq - 1)
             self._paths.update(dict.fromkeys(moved.paths))
             for path in moved.paths:
                 self._before.setdefault(path, Seq(moved.seq - 1))
@@ -88,6 +90,7 @@ class Refresher:
         else:
             self._left.clear()
             self._before.clear()
+            self._view.behind = None
             return False
         return True
 
@@ -242,7 +245,7 @@ class Refresher:
         self._view.notifier.entry(parent.ino, name)
 
     def _before_change(self, path: bytes) -> Seq:
-        return self._before.get(path, self._view.room.told)
+        return self._before.get(path, self._view.told)
 
     # Times
 

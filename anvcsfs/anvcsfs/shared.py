@@ -164,7 +164,7 @@ class SharedFiles:
     def version(self, node: File) -> int:
         """Names the content that *node* shows now."""
         # As in the base: that moves, so what tells when it was seen is the room's last op.
-        return node.source.content_seq if isinstance(node.source, Entry) else self._view.room.told
+        return node.source.content_seq if isinstance(node.source, Entry) else self._view.told
 
     def _version_read(self, node: File) -> int:
         """Names the content that a read gives now, which may be an older one for a moment."""
@@ -322,7 +322,7 @@ class SharedFiles:
                     self.placing.put(node, at)
                     self._view.attributes.rename(path, at)
             node.taken = None
-            if work.had is None and work.base in (None, before) and self._view.room.told == self._view.room.seq:
+            if work.had is None and work.base in (None, before) and self._view.told == self._view.room.seq:
                 base = None  # nobody else's work came between: what was written is what there is
             self._after_save(node, base)
             self._note_writer(node, handle, work, base)

@@ -123,6 +123,8 @@ class View:
         self.stream = stream
         self.detached = detached
         """Whether HEAD is on a commit and not on a stream."""
+        self.behind: Seq | None = None
+        """The last op before those of others that some file in memory does not show yet."""
         self.by_git = False
         """Whether the request that is being answered comes from a command of Git that writes apart from the room."""
         self.git_problem: str | None = None
@@ -165,6 +167,11 @@ class View:
         self.attributes.close()
         self.room.close()
 
+    @property
+    def told(self) -> Seq:
+        """The last op of others that all files in memory show, and with it what requests can know of."""
+        return self.room.told if self.behind is None else min(self.behind, self.room.told)
+
     def seen(self, *files: object) -> Seq | None:
         """What who asks for a change of *files* (nodes) can have known of the room (`Room.told`).
 
@@ -174,7 +181,7 @@ class View:
         if self.by_git:
             return None  # a command of Git works on a copy, and is merged as a whole
         unread = [seen for file in files if isinstance(file, File) for seen in self._unread(file)]
-        return min([self.room.told, *unread])
+        return min([self.told, *unread])
 
     def seen_of(self, file: File) -> Seq | None:
         """`seen` by who asks for the deletion of *file* and may have read more of it than of the rest."""
