@@ -331,15 +331,20 @@ class Adapter(pyfuse3.Operations):
         else:
             handle = await self._call(lambda: self._table.open(inode, flags, ctx))
         direct = isinstance(handle.node, ControlFile)
+        # What it opened may be news that came with this very request: no read before the kernel knows.
+        await self._until_sent(inode)
         # What the kernel has cached is right: whatever changed behind its back was invalidated.
         kept = isinstance(handle, FileHandle) and (handle.node.on_disk or handle.keeps_pages)
         return FileInfo(fh=FileHandleT(handle.number), direct_io=direct, keep_cache=kept)
 
     async def _until_told(self, inode: InodeT) -> None:
         """Let no open begin while the kernel has still to be told that what it knows of the file is old."""
-        notifier = self._table.view.notifier
         if self._gate.heard:
             await self._call(lambda: None)
+        await self._until_sent(inode)
+
+    async def _until_sent(self, inode: InodeT) -> None:
+        notifier = self._table.view.notifier
         if notifier.is_behind(inode):
             await self.in_thread(lambda: notifier.wait_for(inode))
 
