@@ -232,7 +232,7 @@ class Adapter(pyfuse3.Operations):
 
     async def unlink(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
         """UNLINK."""
-        await self._change(ctx.pid, lambda: self._table.unlink(parent_inode, name), removes=True)
+        await self._change(ctx.pid, lambda: self._table.unlink(parent_inode, name, ctx.pid), removes=True)
 
     async def rmdir(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
         """RMDIR."""

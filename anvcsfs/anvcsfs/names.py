@@ -141,8 +141,8 @@ class Names:
             return os.readlink(self.disk.real(node))
         return self.tree.read_link(node)
 
-    def unlink(self, parent_ino: int, name: bytes) -> None:
-        """``unlink(2)``."""
+    def unlink(self, parent_ino: int, name: bytes, pid: int = 0) -> None:
+        """``unlink(2)`` by *pid*."""
         parent = self._parent(parent_ino, name)
         node = self._present(parent, name)
         if not isinstance(node, File):
@@ -150,7 +150,7 @@ class Names:
         if node.on_disk:
             self.disk.unlink(parent, name, node)
         else:
-            self.tree.unlink(parent, name, node)
+            self.tree.unlink(parent, name, node, pid)
 
     def rmdir(self, parent_ino: int, name: bytes) -> None:
         """``rmdir(2)``."""

@@ -9,7 +9,7 @@ from anvcs.model.room import Content, Entry
 from anvcs.model.tree import DIRECTORY
 from anvcsfs.attributes import join
 from anvcsfs.inodes import Inodes
-from anvcsfs.nodes import Dir, File, Marker, Node
+from anvcsfs.nodes import Dir, File, Marker, Node, Place
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import RULE_FILES, View
 
@@ -74,11 +74,27 @@ class SharedTree:
         self._files.placing.look_again(parent, name)
         return node
 
-    def unlink(self, parent: Dir, name: bytes, node: File) -> None:
+    def _renew(self, path: bytes) -> None:
+        """The file at *path* was saved by the deletion of its backup: it may say more than was written."""
+        node = self._inodes.find_loaded(path)
+        if not isinstance(node, File) or node.place is not Place.SHARED or node.parent is None:
+            return
+        node.source = self._inodes.source_of(node.parent, node.name)
+        if node.work is not None and not node.work.dirty:
+            node.work.close()
+            node.work = None
+        node.size, node.reply = -1, None
+        self._view.notifier.content(node.ino)
+
+    def unlink(self, parent: Dir, name: bytes, node: File, pid: int) -> None:
         """Remove one name of a shared file; who had not seen its latest edit removes nothing."""
         path = join(parent.path, name)
         with self._files.losing_name(node):
-            moved = self._view.room.remove(path, seen=self._view.seen_of(node))
+            base = self._files.base_for(node, pid).base
+            moved = self._view.room.remove(path, base=base, seen=self._view.seen_of(node))
+        for saved in moved.paths:
+            if saved != path:
+                self._renew(saved)
         if moved.kept and moved.at is not None:
             self._files.placing.put(node, moved.at)
             return

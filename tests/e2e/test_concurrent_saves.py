@@ -40,6 +40,13 @@ elif how == "replace":
     with open(name + ".tmp", "w") as out:
         out.write(edit(data))
     os.replace(name + ".tmp", name)
+elif how == "backup":
+    os.rename(name, name + "~")
+    open(name, "w").write(edit(data))
+    os.unlink(name + "~")
+elif how == "recreate":
+    os.unlink(name)
+    open(name, "w").write(edit(data))
 elif how == "ftruncate":
     with open(name, "r+") as file:
         file.write(edit(data))
@@ -211,6 +218,8 @@ WAYS: dict[str, Save] = {
     "truncate": python("truncate"),
     "ftruncate": python("ftruncate"),
     "replace": python("replace"),
+    "backup": python("backup"),
+    "recreate": python("recreate"),
     "pwrite": python("pwrite"),
     "mmap": python("mmap"),
     "append": python("append"),

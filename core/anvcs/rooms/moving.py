@@ -43,13 +43,13 @@ class Mover:
 
     # --- removing
 
-    def remove(self, draft: Draft, path: bytes, *, keep_parent: bool) -> None:
-        """Delete the file or link at *path*."""
+    def remove(self, draft: Draft, path: bytes, *, keep_parent: bool, base: Seq | None = None) -> None:
+        """Delete the file or link at *path*, whose content its deleter had last seen as of *base*."""
         entry = self._file(path)
         if is_dir(entry):
             raise PathInUse(path)
         draft.kind, draft.file = "delete", entry.id
-        if self._is_backup(draft, entry):
+        if self._is_backup(draft, entry, base):
             return
         self._delete(draft, entry)
         if keep_parent:
@@ -63,7 +63,7 @@ class Mover:
             draft.trace(entry.path, entry.id)
         draft.change(entry, path=None)
 
-    def _is_backup(self, draft: Draft, entry: Entry) -> bool:
+    def _is_backup(self, draft: Draft, entry: Entry, base: Seq | None) -> bool:
         """An editor moved the file away, wrote a new one in its place, and now deletes the old.
 
         That is a save of the old one: it goes back to where it was, with the new content.
@@ -76,7 +76,7 @@ class Mover:
             if new is None or new.base_path is not None or new.content not in _FOR_TEXT_AND_WHOLE:
                 continue
             if self._is_own(new):
-                self._save_over(draft, new, entry, None)
+                self._save_over(draft, new, entry, base)
                 draft.kind, draft.file = "edit", entry.id
                 if entry.path is not None:
                     self.keep(draft, parent_of(entry.path))

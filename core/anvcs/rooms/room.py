@@ -408,14 +408,21 @@ class Room(LookingBack):
     # --- writing the tree
 
     def remove(
-        self, path: bytes, *, keep_parent: bool = True, seen: Seq | None = None, author: Author | None = None
+        self,
+        path: bytes,
+        *,
+        keep_parent: bool = True,
+        base: Seq | None = None,
+        seen: Seq | None = None,
+        author: Author | None = None,
     ) -> Moved:
         """Delete the file or link at *path*; with *keep_parent* its directory stays, empty.
 
         What others did to the file after op *seen*, its deleter did not know: it stays then.
+        Where it is an editor's backup, this ends a save by who saw version *base*.
         """
         with (change := self._change(path, author)) as draft:
-            self._tree.remove(draft, path, seen, keep_parent=keep_parent)
+            self._tree.remove(draft, path, seen, keep_parent=keep_parent, base=base)
         return change.moved
 
     def mkdir(self, path: bytes, mtime_ns: int, *, seen: Seq | None = None, author: Author | None = None) -> Moved:

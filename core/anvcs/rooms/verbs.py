@@ -25,14 +25,16 @@ class TreeVerbs:
 
     # --- deleting
 
-    def remove(self, draft: Draft, path: bytes, seen: Seq | None, *, keep_parent: bool) -> None:
+    def remove(
+        self, draft: Draft, path: bytes, seen: Seq | None, *, keep_parent: bool, base: Seq | None = None
+    ) -> None:
         """Delete the file at *path*, unless it is another or has another content than the author saw."""
         meeting = self._meeting
         picture = meeting.picture(seen)
         now = self._mover.shown(path)
         then = None if picture is None else picture.file_at(path, now)
         if picture is None or (then is None and (now is None or not picture.is_touched(now.id))):
-            self._mover.remove(draft, path, keep_parent=keep_parent)
+            self._mover.remove(draft, path, keep_parent=keep_parent, base=base)
             return
         draft.kind, draft.kept = "delete", True
         where = None if then is None else meeting.located(then)
@@ -41,7 +43,7 @@ class TreeVerbs:
         editor = None if then is None else picture.editor(then.id)
         if where == path and editor is None:
             draft.kept = False
-            self._mover.remove(draft, path, keep_parent=keep_parent)
+            self._mover.remove(draft, path, keep_parent=keep_parent, base=base)
             return
         if where is not None and where != path and then is not None:
             draft.at = where
