@@ -210,5 +210,3 @@ def test_a_branch_that_was_deleted(pair: Pair, repository: Path):
     git("branch", "main", base, cwd=repository)
     ai_vcs("commit", "-m", "in time", cwd=ann.path)
     assert status(ann) == []
-
-
