@@ -98,7 +98,7 @@ class Refresher:
 
     def _note_base(self) -> None:
         tree = self._view.base_tree()
-        if self._trees or tree != self._inodes.root.tree:
+        if tree != self._inodes.root.tree:  # else what is left of the last move goes on
             self._trees.clear()
             self._trees.append((self._inodes.root, tree))
 

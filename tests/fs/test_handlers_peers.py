@@ -284,6 +284,20 @@ def test_many_paths_are_taken_in_by_slices(two: list[Peer]):
     assert len(ben.names(b"many")) == 302
 
 
+def test_a_new_base_is_taken_in_by_slices(two: list[Peer]):
+    ann, ben = two
+    ben.walk()
+    top = ben.table.inodes.root
+    old = {each: ben.at(each).tree for each in (b"src", b"src/deep")}
+    for each in (b"", *old):  # as if the base had been another one
+        ben.at(each).tree = ann.at(b"src/deep").tree
+    ben.refresher.take([])
+    while not ben.refresher.go_on(time.monotonic()):
+        ben.refresher.take([])  # others append all the time
+    assert top.tree == ben.table.view.base_tree()
+    assert {each: ben.at(each).tree for each in old} == old
+
+
 def test_each_directory_is_read_once_however_many_of_its_names_changed(two: list[Peer], monkeypatch):
     ann, ben = two
     ben.walk()
