@@ -102,6 +102,7 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.rooms.errors.NoSuchConflict": NOT_FOUND,
     "anvcs.rooms.errors.NoSuchPath": NOT_FOUND,
     "anvcs.rooms.errors.PathInUse": FAILED,
+    "anvcs.rooms.errors.NotCompared": BUSY,
     "anvcs.rooms.errors.RoomBusy": BUSY,
     "anvcs.rooms.errors.RoomDamaged": DAMAGED,
     "anvcs.rooms.errors.RoomFull": NO_SPACE,
