@@ -134,6 +134,13 @@ class View:
         self.limits, self.read_only = limits, read_only
         self.stands_still = stands_still
         """Whether peers' work is shown only when it is asked for (``follow`` is ``manual``)."""
+        self.shown_time: Callable[[bytes], int | None] = lambda _: None
+        """The modification time of a directory that is in memory."""
+        self._open_folder(folder)
+        self._meet_others(room)
+
+    def _open_folder(self, folder: Path) -> None:
+        """What the view keeps on disk, and what it has read of it."""
         self.local = os.fsencode(folder / "local")
         os.makedirs(self.local, exist_ok=True)
         self._deep = DeepNames(self.real)
@@ -148,16 +155,17 @@ class View:
         self.pending = Pending(folder / "pending")
         self.pending.seen = self.seen
         self.journal = Journal()
+        self._sizes: dict[tuple[bytes, bytes], int] = {}
+        self._spooling = folder / "blobs"
+
+    def _meet_others(self, room: Room) -> None:
+        """The kernel, and the other processes in the room."""
         self.notifier = Notifier()
         self._last_edit: tuple[Path, int, int] = room.file, 0, 0
         self._entered = room.file
-        self.presence = Presence(room.file, folder.name)
+        self.presence = Presence(room.file, self.folder.name)
         self.log_watch = LogWatch(room.file)
         self.entered(room)
-        self.shown_time: Callable[[bytes], int | None] = lambda _: None
-        """The modification time of a directory that is in memory."""
-        self._sizes: dict[tuple[bytes, bytes], int] = {}
-        self._spooling = folder / "blobs"
 
     def close(self) -> None:
         """Close what the view holds open."""

@@ -260,9 +260,7 @@ def _is_closed(base: bytes, group: _Group) -> bool:
 
 def _is_blank(base: bytes, group: _Group) -> bool:
     """Whether *group* changes no more than white space inside lines."""
-    return all(
-        not (splice.text + base[splice.start : splice.stop]).strip(b" \t") for splice in (*group[2], *group[3])
-    )
+    return all(not (splice.text + base[splice.start : splice.stop]).strip(b" \t") for splice in (*group[2], *group[3]))
 
 
 def _together(base: bytes, one: _Group, other: _Group) -> _Group:
