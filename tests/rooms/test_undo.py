@@ -339,6 +339,55 @@ def test_line_ends_stay_as_they_are(room: Room) -> None:
     assert shown(room)[b"dos"] == crlf
 
 
+DOS = TEXT.replace(b"\n", b"\r\n")
+
+
+def dos_room(here: Place) -> Room:
+    return here.room("ann", here.tree.commit({b"dos": DOS, b"unix": TEXT}))
+
+
+@pytest.mark.parametrize("new", [b"# mine\n" + DOS, TEXT, DOS.replace(b"line 2\r\n", b"line 2\n")])
+def test_line_ends_that_i_mixed_are_again_as_in_the_base(here: Place, new: bytes) -> None:
+    with dos_room(here) as room:
+        room.write(b"dos", new, author=ANN)
+        assert [one.what for one in undo(room).paths] == [("text",)]
+        assert shown(room)[b"dos"] == DOS
+        assert not list(room.changed())
+
+
+def test_line_ends_that_i_made_crlf_are_lf_again(here: Place) -> None:
+    with dos_room(here) as room:
+        room.write(b"unix", DOS, author=ANN)
+        undo(room)
+        assert shown(room)[b"unix"] == TEXT
+        assert not list(room.changed())
+
+
+def test_what_a_peer_wrote_among_mixed_line_ends_gets_those_of_the_file(here: Place) -> None:
+    with dos_room(here) as room:
+        mixed = b"# mine\n" + DOS
+        room.write(b"dos", mixed, author=ANN)
+        room.write(b"dos", mixed + b"ben's\r\n", author=BEN)
+        undo(room)
+        assert shown(room)[b"dos"] == DOS + b"ben's\r\n"
+
+
+def test_line_ends_that_a_peer_set_after_me_stay(here: Place) -> None:
+    with dos_room(here) as room:
+        room.write(b"dos", DOS.replace(b"line 2", b"line two"), author=ANN)
+        room.write(b"dos", TEXT.replace(b"line 2", b"line two"), author=BEN)
+        undo(room)
+        assert shown(room)[b"dos"] == TEXT
+
+
+def test_an_undo_of_mixed_line_ends_can_be_undone(here: Place) -> None:
+    with dos_room(here) as room:
+        room.write(b"dos", b"# mine\n" + DOS, author=ANN)
+        told = undo(room)
+        undo(room, ops=[told.seq])
+        assert shown(room)[b"dos"] == b"# mine\n" + DOS
+
+
 # --- what is committed stays
 
 

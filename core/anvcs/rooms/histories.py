@@ -51,6 +51,12 @@ class History:
         found = self._last_kept(undone, lambda entry: getattr(entry, name))
         return getattr(self.now if found is None else found, name)
 
+    def crlf_without(self, undone: Collection[Seq], line_ends: Callable[[Entry], bool | None]) -> bool:
+        """Whether its text would be shown with CRLF as if the ops *undone* had not been; *line_ends* tells of each."""
+        found = self._last_kept(undone, line_ends)
+        known = None if found is None else line_ends(found)
+        return self.crlf if known is None else known
+
     def content_without(self, undone: Collection[Seq]) -> tuple[Entry | None, Leaf | None]:
         """Whose whole content comes back: an earlier state's or the base's; neither: nothing changes."""
         found = self._last_kept(undone, _content)

@@ -67,6 +67,8 @@ class Fate(NamedTuple):
     leaf: Leaf | None
     """As `content`, where the base's content comes back."""
     text: Unwoven | None
+    crlf: bool
+    """Whether all line ends of `text` are shown as CRLF."""
 
 
 class Plan(NamedTuple):
@@ -145,11 +147,20 @@ class Undoer:
         if path is None and history.first.path is None and kept_edits:
             path = history.now.path  # its creator goes, what others wrote in it stays
         text = content = leaf = None
+        crlf = history.crlf
         if path is not None and any(history.edits(op) for op in history.ops if op.seq in undone):
             text = self._text(history, undone)
             if text is None:
                 content, leaf = history.content_without(undone)
-        return Fate(history, path, mode, content, leaf, text)
+            else:
+                crlf = history.crlf_without(undone, self._line_ends)
+        return Fate(history, path, mode, content, leaf, text, crlf)
+
+    def _line_ends(self, entry: Entry) -> bool | None:
+        """Whether *entry*, a text, has CRLF throughout; ``None`` when it has no line end to tell."""
+        if entry.content is Content.TEXT:
+            return bool(entry.ref) if entry.size else None
+        return split_line_ends(self._core.read(entry)).crlf if entry.content is Content.GIT else None
 
     def _text(self, history: History, undone: Collection[Seq]) -> Unwoven | None:
         """The text without those ops; ``None`` when it isn't one, or was not always."""
@@ -224,7 +235,7 @@ class Undoer:
             what.append("renamed")
         kept: tuple[tuple[int, int], ...] = ()
         if fate.text is not None:
-            if self._write_text(draft, path, fate.text, fate.history):
+            if self._write_text(draft, path, fate.text, crlf=fate.crlf):
                 what.append("text")
                 self._record_kept(draft, path, now.id, fate.text, agent)
             kept = fate.text.kept
@@ -237,9 +248,9 @@ class Undoer:
         old = now.path if now.path != path else None
         return UndonePath(path=path, what=tuple(what), old_path=old, kept=kept)
 
-    def _write_text(self, draft: Draft, path: bytes, text: Unwoven, history: History) -> bool:
+    def _write_text(self, draft: Draft, path: bytes, text: Unwoven, *, crlf: bool) -> bool:
         shown = self._mover.shown(path)
-        data = to_crlf(text.text) if history.crlf else text.text
+        data = to_crlf(text.text) if crlf else text.text
         if shown is not None and self._core.read(shown) == data:
             return False
         self._saver.save(draft, path, data, base=None, attributes=Attributes())
