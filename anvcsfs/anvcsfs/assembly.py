@@ -184,6 +184,7 @@ class _Builder:
         table.committer = committer
         table.control.company.keep_follow = self._keep_follow
         table.control.reports.follow = table.follower.follow
+        view.notifier.was_shown = table.inodes.was_shown
         table.control.show_git(admin.git_file(self._admin))
         complete_moves(view)
         table.publisher.recover()

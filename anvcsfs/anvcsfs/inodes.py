@@ -51,6 +51,11 @@ class Inodes:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return node
 
+    def was_shown(self, ino: int) -> bool:
+        """Whether the kernel was given the node and has not given it back; for any thread."""
+        node = self._nodes.get(ino)
+        return node is not None and node.nlookup > 0
+
     def find(self, ino: int) -> Node | None:
         """The node the kernel calls *ino*, if there is one."""
         return self._nodes.get(ino)

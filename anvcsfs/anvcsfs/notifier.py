@@ -2,16 +2,26 @@
 
 Invalidation blocks while a request on the same inode is unanswered, so calling it
 from the serving loop would deadlock.
+
+"No such inode" may mean: not yet.  The answer to its first lookup is on the way, with
+attributes from before the change, and who asked has not been scheduled since.  It would
+then keep them for ever, so what the kernel has been shown is tried again until it knows it.
 """
 
+import heapq
 import logging
 import threading
+import time
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import Protocol
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, Protocol
 
 log = logging.getLogger(__name__)
 _PATIENCE_S = 1.0
+_FIRST_PAUSE_S = 0.0005
+_LONGEST_PAUSE_S = 0.05
+_TRIES = 200
+"""About ten seconds: whoever was not scheduled for so long has other troubles."""
 
 
 class Kernel(Protocol):
@@ -30,11 +40,23 @@ class Kernel(Protocol):
         """Drop *name* in *parent*, whose file *ino* nobody can open any more."""
 
 
+class _Item(NamedTuple):
+    ino: int
+    action: Callable[[Kernel], None]
+    about_node: bool
+    """Whether it is about the inode itself and not about a name in it."""
+
+
 class Notifier:
     """An ordered queue of invalidations and the thread that sends them."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[int, Callable[[Kernel], None]] | None] = SimpleQueue()
+        self.was_shown: Callable[[int], bool] = lambda _: False
+        """Whether the kernel was given an inode and has not given it back; called from the thread."""
+        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        self._again: list[tuple[float, int, int, _Item]] = []
+        """What is to be tried again: when, the order, how often it was tried."""
+        self._tried = 0
         self._kernel: Kernel | None = None
         self._thread: threading.Thread | None = None
         self._sent = threading.Condition()
@@ -55,11 +77,11 @@ class Notifier:
 
     def content(self, ino: int) -> None:
         """Pages and attributes of *ino* are no longer right."""
-        self._put(ino, lambda kernel: kernel.forget_content(ino))
+        self._put(ino, lambda kernel: kernel.forget_content(ino), about_node=True)
 
     def attributes(self, ino: int) -> None:
         """Attributes of *ino* are no longer right."""
-        self._put(ino, lambda kernel: kernel.forget_attributes(ino))
+        self._put(ino, lambda kernel: kernel.forget_attributes(ino), about_node=True)
 
     def entry(self, parent: int, name: bytes) -> None:
         """*name* in *parent* is no longer right."""
@@ -78,24 +100,41 @@ class Notifier:
         with self._sent:
             self._sent.wait_for(lambda: ino not in self._left, _PATIENCE_S)
 
-    def _put(self, ino: int, item: Callable[[Kernel], None]) -> None:
+    def _put(self, ino: int, action: Callable[[Kernel], None], *, about_node: bool = False) -> None:
         with self._sent:
             self._left[ino] = self._left.get(ino, 0) + 1
-        self._queue.put((ino, item))
+        self._queue.put(_Item(ino, action, about_node))
 
     def _run(self) -> None:
         kernel = self._kernel
         if kernel is None:
             return
-        while (item := self._queue.get()) is not None:
+        while True:
+            now = time.monotonic()
+            if self._again and self._again[0][0] <= now:
+                _, _, tries, item = heapq.heappop(self._again)
+                self._send(kernel, item, tries)
+                continue
             try:
-                item[1](kernel)
-            except FileNotFoundError:
-                continue  # the kernel never knew it, or has forgotten it already
-            except OSError:
-                log.exception("the kernel refused an invalidation")
-            finally:
-                self._done(item[0])
+                new = self._queue.get(timeout=self._again[0][0] - now if self._again else None)
+            except Empty:
+                continue
+            if new is None:
+                return
+            self._send(kernel, new, 0)
+
+    def _send(self, kernel: Kernel, item: _Item, tries: int) -> None:
+        try:
+            item.action(kernel)
+        except FileNotFoundError:
+            if item.about_node and tries < _TRIES and self.was_shown(item.ino):
+                pause = min(_FIRST_PAUSE_S * 2**tries, _LONGEST_PAUSE_S)
+                self._tried += 1
+                heapq.heappush(self._again, (time.monotonic() + pause, self._tried, tries + 1, item))
+                return
+        except OSError:
+            log.exception("the kernel refused an invalidation")
+        self._done(item.ino)
 
     def _done(self, ino: int) -> None:
         with self._sent:
