@@ -88,12 +88,14 @@ class Bases:
 
         Then *version* is what it had before: that serves when the text has to go.
         """
-        process = self._processes.of(thread)
-        opened = self._note(path, process, version)
-        self._drop_text(path, process.pid)
+        self._keep_text(path, self._note(path, self._processes.of(thread), version), text)
+
+    def _keep_text(self, path: bytes, opened: _Opened, text: bytes | None) -> None:
+        pid = opened.process.pid
+        self._drop_text(path, pid)
         opened.had = text is not None
         if text is not None:
-            self._texts[path, process.pid] = text
+            self._texts[path, pid] = text
             self._text_size += len(text)
             while self._text_size > _KEPT_TEXT:
                 _, gone = self._texts.popitem(last=False)
@@ -136,6 +138,34 @@ class Bases:
             text = self._texts.pop((old, pid), None)
             if text is not None:
                 self._texts[new, pid] = text
+
+    def exchanged(self, first: bytes, second: bytes) -> None:
+        """What was at *first* is at *second* now, and the reverse."""
+        aside = first + b"\0"  # no path has it
+        self.moved(first, aside)
+        self.moved(second, first)
+        self.moved(aside, second)
+
+    def saved_over(self, old: bytes, new: bytes, at: bytes, last: int, seen: Seen) -> None:
+        """The file *old* got the content of the file *new*, which is no more, and is *at* now.
+
+        Who knew *old* knows an earlier version of it; who knew *new* as of its *last* version has *seen* it.
+        """
+        aside = new + b"\0"
+        self.moved(new, aside)
+        self.moved(old, at)
+        fresh = self._files.pop(aside, _File()).readers
+        for pid, opened in fresh.items():
+            text = self._texts.get((aside, pid))
+            self._drop_text(aside, pid)
+            if opened.had:
+                self._know(at, opened.process, Seen(seen.base, text))
+            elif opened.version == last:
+                self._know(at, opened.process, seen)
+
+    def _know(self, path: bytes, process: Process, seen: Seen) -> None:
+        opened = self._note(path, process, seen.base or 0)
+        self._keep_text(path, opened, seen.had)
 
     def forget(self) -> None:
         """Another room is shown, whose versions have the same numbers."""

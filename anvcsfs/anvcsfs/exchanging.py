@@ -29,19 +29,20 @@ class Exchanges:
         self._publisher = publisher
         self._names = names
 
-    def exchange(self, old_dir: Dir, old: bytes, node: Node, new_dir: Dir, new: bytes, target: Node) -> None:
-        """Swap *old* and *new*, which both exist."""
+    def exchange(self, old_dir: Dir, old: bytes, node: Node, new_dir: Dir, new: bytes, target: Node, pid: int) -> None:
+        """Swap *old* and *new*, which both exist, for *pid*."""
         view = self._view
         if (node.place is Place.LOCAL) != (target.place is Place.LOCAL):
             raise _fail(errno.EXDEV)
         for each in (node, target):
             if isinstance(each, File) and each.place is Place.PENDING:
-                self._publisher.publish(each.path, force=True)
+                self._publisher.publish(each.path, force=True, pid=pid)
         first, second = join(old_dir.path, old), join(new_dir.path, new)
         if node.place is Place.LOCAL and target.place is Place.LOCAL:
             exchange_on_disk(view.real(first), view.real(second))
         else:
             self._exchange_shared(first, node, second, target)
+            view.bases.exchanged(first, second)
         self._inodes.swap(old_dir, old, node, new_dir, new, target)
         for each in (node, target):
             assert each.parent is not None

@@ -12,6 +12,7 @@ import time
 
 from anvcs.errors import AnvcsError
 from anvcs.model.ids import Seq
+from anvcs.model.room import Entry
 from anvcs.model.tree import SYMLINK
 from anvcsfs.attributes import join
 from anvcsfs.bases import Seen
@@ -22,6 +23,7 @@ from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Marker, Node, Place
 from anvcsfs.publishing import Publisher
 from anvcsfs.relinking import Relinking
+from anvcsfs.replacing import saved_over
 from anvcsfs.shadows import carry_shadow, mark_shadows, move_shadow
 from anvcsfs.shared import SharedFiles
 from anvcsfs.shared_tree import SharedTree
@@ -69,7 +71,7 @@ class Renames:
                 raise _fail(errno.ENOENT)
             if target is node:
                 return
-            self._exchanges.exchange(old_dir, old, node, new_dir, new, target)
+            self._exchanges.exchange(old_dir, old, node, new_dir, new, target, pid)
             self._rule_came(new_dir, new, node)
             self._rule_came(old_dir, old, target)
             return
@@ -120,7 +122,7 @@ class Renames:
                 raise _fail(errno.EXDEV)
             self._make_private(old_dir, old, node, new_dir, new, target)
         else:
-            self._move_in_room(old_dir, old, node, new_dir, new, target)
+            self._move_in_room(old_dir, old, node, new_dir, new, target, pid)
 
     def _move_on_disk(
         self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
@@ -163,28 +165,37 @@ class Renames:
         self._publisher.become_shared(node, node.parent or new_dir, node.name, found)
 
     def _move_in_room(
-        self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None
+        self, old_dir: Dir, old: bytes, node: File, new_dir: Dir, new: bytes, target: File | None, pid: int
     ) -> None:
         view = self._view
         source, dest = join(old_dir.path, old), join(new_dir.path, new)
         self._files.save(node, None)
-        at = dest
+        at, fresh, base = dest, node.source, None
         if target is not None and target.on_disk:
             at = self._rename_over_disk(source, dest)
             self._disk.gone(new_dir, new, target, dest)
         else:
             with self._files.losing_name(target):
-                at = view.room.rename(source, dest, seen=view.seen(target)).at or dest
+                base = None if target is None else self._files.base_of(target, pid)
+                at = view.room.rename(source, dest, base=base, seen=view.seen(target)).at or dest
             if target is not None and at == dest:
                 self._inodes.drop_name(new_dir, new, target)
         view.attributes.rename(source, at)
-        view.bases.moved(source, at)
+        if base is not None and isinstance(fresh, Entry) and self._was_saved(fresh, at):
+            saved_over(view, dest, fresh, at, base, pid)
+        else:
+            view.bases.moved(source, at)
         if at != dest:
             self._renamed_elsewhere(node, new_dir, new, target, at)
             return
         self._names.relink(old_dir, old, node, new_dir, new)
         node.source = self._inodes.source_of(new_dir, new)
         self._names.keep_identity(node, dest)
+
+    def _was_saved(self, fresh: Entry, at: bytes) -> bool:
+        """Whether *fresh*, renamed over another file, is that one's content now."""
+        entry = self._view.room.entry(at)
+        return fresh.base_path is None and (entry is None or entry.id != fresh.id)
 
     def _renamed_elsewhere(self, node: Node, new_dir: Dir, new: bytes, target: File | None, at: bytes) -> None:
         """Somebody else has, or still has, the name: *node* is *at* another, *target* stays."""

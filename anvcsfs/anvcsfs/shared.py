@@ -197,6 +197,11 @@ class SharedFiles:
             return Seen()
         return self._view.bases.of(node.path, pid, self.version(node))
 
+    def base_of(self, node: File, pid: int) -> Seq:
+        """The version that the writer *pid* had seen: named, so that it is right when others' ops come in with it."""
+        seen = self.base_for(node, pid).base
+        return Seq(self.version(node)) if seen is None else seen
+
     def work_on(self, node: File, *, empty: bool = False) -> Working:
         """The working copy of *node*, made if need be; *empty* when it is about to be truncated."""
         work = node.work

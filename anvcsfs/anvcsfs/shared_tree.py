@@ -5,11 +5,13 @@ import os
 import stat as st
 import time
 
+from anvcs.model.ids import Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import DIRECTORY
 from anvcsfs.attributes import join
 from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Marker, Node, Place
+from anvcsfs.replacing import saved_over
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import RULE_FILES, View
 
@@ -74,6 +76,14 @@ class SharedTree:
         self._files.placing.look_again(parent, name)
         return node
 
+    def _note_save(self, backup: Entry, path: bytes, saved: bytes, base: Seq, pid: int) -> None:
+        """Note what is known of the file at *saved*, if that *backup* went from *path* was a save of it."""
+        node, now = self._inodes.find_loaded(saved), self._view.room.entry(saved)
+        fresh = node.source if isinstance(node, File) else None
+        is_save = backup.base_path == saved if now is None else now.id == backup.id
+        if is_save and isinstance(fresh, Entry) and fresh.id != backup.id:
+            saved_over(self._view, path, fresh, saved, base, pid)
+
     def _renew(self, path: bytes) -> None:
         """The file at *path* was saved by the deletion of its backup: it may say more than was written."""
         node = self._inodes.find_loaded(path)
@@ -88,12 +98,14 @@ class SharedTree:
 
     def unlink(self, parent: Dir, name: bytes, node: File, pid: int) -> None:
         """Remove one name of a shared file; who had not seen its latest edit removes nothing."""
-        path = join(parent.path, name)
+        path, backup = join(parent.path, name), node.source
         with self._files.losing_name(node):
-            base = self._files.base_for(node, pid).base
+            base = self._files.base_of(node, pid)
             moved = self._view.room.remove(path, base=base, seen=self._view.seen_of(node))
         for saved in moved.paths:
             if saved != path:
+                if isinstance(backup, Entry):
+                    self._note_save(backup, path, saved, base, pid)
                 self._renew(saved)
         if moved.kept and moved.at is not None:
             self._files.placing.put(node, moved.at)

@@ -127,7 +127,7 @@ class FakeKernel:
     def unlink(self, path: bytes) -> None:
         """UNLINK."""
         parent, name = self._parent(path)
-        self.call(lambda: self.table.unlink(parent, name))
+        self.call(lambda: self.table.unlink(parent, name, self.process.pid))
 
     def rmdir(self, path: bytes) -> None:
         """RMDIR."""

@@ -49,7 +49,12 @@ class Mover:
         if is_dir(entry):
             raise PathInUse(path)
         draft.kind, draft.file = "delete", entry.id
-        if self._is_backup(draft, entry, base):
+        new = self._written_anew(entry)
+        if new is not None:
+            # That is a save of the old one: it goes back to where it was, with the new content.
+            self._save_over(draft, new, entry, base)
+            draft.kind, draft.file = "edit", entry.id
+            self.keep(draft, parent_of(path))
             return
         self._delete(draft, entry)
         if keep_parent:
@@ -63,25 +68,23 @@ class Mover:
             draft.trace(entry.path, entry.id)
         draft.change(entry, path=None)
 
-    def _is_backup(self, draft: Draft, entry: Entry, base: Seq | None) -> bool:
-        """An editor moved the file away, wrote a new one in its place, and now deletes the old.
+    def is_backup(self, path: bytes) -> bool:
+        """Whether an editor moved the file at *path* there and wrote a new one in its place."""
+        entry = self.shown(path)
+        return entry is not None and not is_dir(entry) and self._written_anew(entry) is not None
 
-        That is a save of the old one: it goes back to where it was, with the new content.
-        """
+    def _written_anew(self, entry: Entry) -> Entry | None:
+        """What was written where *entry* had been before an editor moved it away."""
         if entry.content not in _FOR_TEXT_AND_WHOLE:
-            return False
+            return None
         origins = [entry.base_path, *self._core.log.left_paths(entry.id)]
         for origin in origins:
             new = None if origin in {None, entry.path} else self._core.state.by_path.get(origin)
             if new is None or new.base_path is not None or new.content not in _FOR_TEXT_AND_WHOLE:
                 continue
             if self._is_own(new):
-                self._save_over(draft, new, entry, base)
-                draft.kind, draft.file = "edit", entry.id
-                if entry.path is not None:
-                    self.keep(draft, parent_of(entry.path))
-                return True
-        return False
+                return new
+        return None
 
     def _is_own(self, entry: Entry) -> bool:
         """Whether the last op on *entry* came through this window; what others do is no part of a save."""

@@ -28,7 +28,10 @@ class TreeVerbs:
     def remove(
         self, draft: Draft, path: bytes, seen: Seq | None, *, keep_parent: bool, base: Seq | None = None
     ) -> None:
-        """Delete the file at *path*, unless it is another or has another content than the author saw."""
+        """Delete the file at *path*, unless it is another or has another content than the author saw.
+
+        Of an editor's backup nothing is lost: what others wrote in it is merged with what its author made of *base*.
+        """
         meeting = self._meeting
         picture = meeting.picture(seen)
         now = self._mover.shown(path)
@@ -41,7 +44,8 @@ class TreeVerbs:
         if where is None and now is None:
             return  # deleted by both
         editor = None if then is None else picture.editor(then.id)
-        if where == path and editor is None:
+        same = now is not None and (then is None or then.id == now.id)
+        if (where == path and editor is None) or (same and base is not None and self._mover.is_backup(path)):
             draft.kept = False
             self._mover.remove(draft, path, keep_parent=keep_parent, base=base)
             return
