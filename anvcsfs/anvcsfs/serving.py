@@ -11,6 +11,9 @@ replaces it (``pyfuse3.asyncio``); `install` does the same with the two names
 below, everything else stays trio's.
 """
 
+import errno
+import logging
+import os
 import select
 import time
 from collections import deque
@@ -31,6 +34,10 @@ _WATCH_MS = 1
 """How long a quiet line is watched, asleep, before trio takes over."""
 _TURN_S = 0.004
 """How long requests may follow each other before other trio tasks get a turn."""
+
+
+_WORKER = pyfuse3._session_loop  # type: ignore[attr-defined]  # noqa: SLF001
+log = logging.getLogger(__name__)
 
 
 class Gate:
@@ -105,6 +112,7 @@ class Gate:
         """Whether there is a request; ``False`` when only an announcement is there, ``None``: nothing."""
         poll = self._poll
         if poll is None:
+            os.set_blocking(fd, False)  # see `_lasting`
             poll = self._poll = select.poll()
             poll.register(fd, select.POLLIN)
             if self._bell >= 0:
@@ -147,8 +155,26 @@ class _Lock:
         self._gate.release()
 
 
+async def _lasting(*arguments: Any) -> None:
+    """pyfuse3's worker, which goes on when there is nothing to read after all.
+
+    A client that is killed takes its request back, perhaps between our look and our read.
+    On a descriptor that blocks, that read would keep Python's lock until somebody else's request.
+    """
+    while True:
+        try:
+            await _WORKER(*arguments)
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+            log.info("a request was taken back")
+        else:
+            return
+
+
 def install(gate: Gate) -> None:
     """Make pyfuse3 wait for requests through *gate*."""
+    pyfuse3._session_loop = _lasting  # type: ignore[attr-defined]  # noqa: SLF001 - found by its name, as `trio` is
     lowlevel = SimpleNamespace(**{name: getattr(trio.lowlevel, name) for name in dir(trio.lowlevel)})
     lowlevel.wait_readable = gate.wait_readable
     shim = SimpleNamespace(
