@@ -22,6 +22,7 @@ from anvcsfs.handles import Handles
 from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Node, Place
 from anvcsfs.renewing import Renewer
+from anvcsfs.replacing import saved_over
 from anvcsfs.shadows import carry_shadow, shows_directory
 from anvcsfs.shared import SharedFiles
 from anvcsfs.view import View
@@ -36,7 +37,7 @@ class Refresher:
         self._files = files
         self.renewer = Renewer(view, inodes, files, handles)
         self._trees: deque[tuple[Dir, Oid | None]] = deque()
-        self._renamed: deque[tuple[bytes, bytes]] = deque()
+        self._renamed: deque[tuple[Moved, bytes, bytes]] = deque()
         self._paths: dict[bytes, None] = {}
         self._left: dict[bytes, Entry] = {}
         self._before: dict[bytes, Seq] = {}
@@ -62,7 +63,7 @@ class Refresher:
                 self._before.setdefault(path, Seq(moved.seq - 1))
             self._left.update({entry.path: entry for entry in moved.left if entry.path is not None})
             if moved.renamed is not None:
-                self._renamed.append(moved.renamed)
+                self._renamed.append((moved, *moved.renamed))
         self._note_base()
 
     def go_on(self, until: float) -> bool:
@@ -77,7 +78,9 @@ class Refresher:
         if self._trees:
             self._retree(*self._trees.popleft())
         elif self._renamed:
-            self._rename(*self._renamed.popleft())
+            moved, old, new = self._renamed.popleft()
+            self._note_move(moved, old, new)
+            self._rename(old, new)
         elif self._paths:
             path, _ = self._paths.popitem()
             self._find(path)
@@ -136,7 +139,6 @@ class Refresher:
             self._vanish(parent, name, at_place)
             self._inodes.detach(parent, name)
         old_parent, old_name = node.parent, node.name
-        self._view.bases.moved(old, new)
         self._inodes.detach(old_parent, old_name)
         self._inodes.attach(parent, name, node)
         for each, each_name in ((old_parent, old_name), (parent, name)):
@@ -145,6 +147,18 @@ class Refresher:
         if isinstance(node, Dir):
             self._trees.append((node, self._inodes.subtree(parent, name)))
             self._again(node)
+
+    def _note_move(self, moved: Moved, old: bytes, new: bytes) -> None:
+        """Who knew the file *old* knows *new*, also where the kernel has forgotten both."""
+        gone = {entry.path: entry for entry in moved.left if entry.base_path is None}
+        if moved.exchanged:
+            self._view.bases.exchanged(old, new)
+        elif new in gone:  # an editor's backup is what it was again
+            saved_over(self._view, old, gone[new], new, Seq(moved.seq - 1))
+        elif old in gone:
+            saved_over(self._view, new, gone[old], new, Seq(moved.seq - 1))
+        else:
+            self._view.bases.moved(old, new)
 
     def _carry_shadow(self, old: bytes, new: bytes) -> None:
         """What is local in a directory goes along when somebody else renames it."""

@@ -6,8 +6,11 @@ from anvcsfs.bases import Seen
 from anvcsfs.view import View
 
 
-def saved_over(view: View, old: bytes, fresh: Entry, at: bytes, base: Seq, pid: int) -> None:
-    """The file that was *old* is *at* now with the content of *fresh*; *pid*, who had seen *base*, did that."""
+def saved_over(view: View, old: bytes, fresh: Entry, at: bytes, base: Seq, pid: int = 0) -> None:
+    """The file that was *old* is *at* now with the content of *fresh*; who wrote that had seen *base*.
+
+    *pid* is the process that did it, if that is one of this view.
+    """
     entry = view.room.entry(at)
     seen = Seen(view.told if entry is None else entry.content_seq)
     if fresh.content is Content.TEXT and entry is not None:
@@ -15,4 +18,5 @@ def saved_over(view: View, old: bytes, fresh: Entry, at: bytes, base: Seq, pid: 
         if view.entry_bytes(entry) != written:  # what was merged into it nobody has read yet
             seen = Seen(base, written)
     view.bases.saved_over(old, fresh.path or at, at, fresh.content_seq, seen)
-    view.bases.wrote(at, pid, seen.base or 0, seen.had)
+    if pid:
+        view.bases.wrote(at, pid, seen.base or 0, seen.had)

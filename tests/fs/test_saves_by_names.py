@@ -91,3 +91,23 @@ def test_who_has_not_read_what_was_merged_in_deletes_none_of_it(two: list[Peer],
     ann.write(b"main.py", b"# newer\n" + OLD)
     assert ann.read(b"main.py") == b"# newer\n" + OLD + b"ben\n"
     assert {one.kind for one in ann.table.view.room.conflicts()} <= {"delete-edit"}
+
+
+@pytest.mark.parametrize("step", [False, True])
+@pytest.mark.parametrize("save", SAVES)
+def test_who_had_read_the_file_before_a_peers_save_deletes_none_of_it(two: list[Peer], save, step: bool):
+    ann, ben = two
+    assert ben.read(b"main.py") == OLD
+    if step:
+        rename = ann.rename
+
+        def heard(*args: object) -> None:
+            rename(*args)
+            ben.hear()
+            assert [ben.find(name) for name in (b"aside", b"main.py~")]
+
+        ann.rename = heard
+    save(ann)
+    ben.hear()
+    ben.write(b"main.py", OLD + b"ben\n")
+    assert ben.read(b"main.py") == NEW + b"ben\n"

@@ -86,3 +86,5 @@ class Moved:
     """Entries that another process's op took out of the room, as they were."""
     renamed: tuple[bytes, bytes] | None = None
     """Old and new path, when another process renamed a file or directory."""
+    exchanged: bool = False
+    """Whether what was at the new path is at the old one now."""

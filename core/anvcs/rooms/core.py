@@ -251,6 +251,7 @@ class Core:
                 conflicts=told,
                 left=tuple(left),
                 renamed=(payload.old_path, payload.path) if payload.old_path is not None else None,
+                exchanged=op.kind == "exchange",
             )
         )
 

@@ -54,6 +54,7 @@ class Mover:
             # That is a save of the old one: it goes back to where it was, with the new content.
             self._save_over(draft, new, entry, base)
             draft.kind, draft.file = "edit", entry.id
+            draft.old_path, draft.path = path, new.path or path
             self.keep(draft, parent_of(path))
             return
         self._delete(draft, entry)
