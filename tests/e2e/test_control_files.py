@@ -270,8 +270,9 @@ def test_what_can_be_read(view, python):
         assert content.endswith(subprocess.run(["tail", "-n", "2", path], capture_output=True, check=True).stdout)
         told = run(python, "-c", f"print(len(open('.anvcs/{name}', 'rb').read()))", cwd=view.path).must()
         assert int(told.output) == len(content)
-        with pytest.raises(OSError, match=name):
-            path.write_bytes(b"x")
+        if name != "stream":  # writing a name there switches the view
+            with pytest.raises(OSError, match=name):
+                path.write_bytes(b"x")
     status = json.loads((view.control / "status").read_text())
     assert status["stream"] == "main"
     assert [item["path"] for item in status["changed"]] == ["project/notes.txt"]
