@@ -203,4 +203,5 @@ def test_the_bytes_of_a_description_are_pinned(views, monkeypatch):
         "gid": 2,
         "read_only": False,
         "options": {},
+        "follow": "live",
     }
