@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from anvcs.merging import apart
 from anvcs.merging.apart import ParserProcess
 from anvcs.merging.parsing import broken_line, parses
 
@@ -90,3 +91,22 @@ def test_the_helper_ends_with_its_parent() -> None:
     assert helper.stdin is not None
     helper.stdin.close()
     assert helper.wait(30) == 0
+
+
+def test_the_helper_ends_when_nobody_takes_its_answer():
+    """Its view was killed while it parsed: no traceback in the view's log."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "anvcs.merging.apart"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(apart._HEAD.pack(4, 6) + b"a.py" + b"x = 1\n")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

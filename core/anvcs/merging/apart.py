@@ -97,12 +97,15 @@ def serve(source: IO[bytes], answers: IO[bytes]) -> None:
         except EOFError:
             return
         line = broken_line(path, data)
-        answers.write(_ANSWER.pack(_NOBODY_KNOWS if line is None else line))
-        answers.flush()
+        try:
+            answers.write(_ANSWER.pack(_NOBODY_KNOWS if line is None else line))
+            answers.flush()
+        except BrokenPipeError:  # whoever asked was killed meanwhile
+            return
 
 
 if __name__ == "__main__":
     os.nice(_NICE)
     # Unbuffered, or `select` would not see what is waiting in the buffer.
-    with open(0, "rb", buffering=0, closefd=False) as pipe:
-        serve(pipe, sys.stdout.buffer)
+    with open(0, "rb", buffering=0, closefd=False) as pipe, open(1, "wb", buffering=0, closefd=False) as out:
+        serve(pipe, out)
