@@ -5,7 +5,6 @@ Everything goes through the command line, because that is what people wait for.
 
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
+
+from anvcs_tools.waiting import is_readable
 
 COMMAND: Final = (sys.executable, "-m", "anvcs_tools")
 _PATIENCE = 60.0  # seconds; a command that takes longer hangs
@@ -91,7 +92,7 @@ def wait_gone(pid: int, timeout: float = 20.0) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([descriptor], [], [], timeout)[0])
+        return is_readable(descriptor, timeout)
     finally:
         os.close(descriptor)
 

@@ -7,7 +7,6 @@ serve and tells through another how that went.  Both ends see a death as end of 
 
 import json
 import os
-import select
 import signal
 import sys
 import traceback
@@ -19,6 +18,7 @@ from anvcs.errors import AnvcsError
 from anvcs.store import Store
 from anvcs.views import Views, ViewSpec
 from anvcs_tools.exit_codes import CANNOT_MOUNT, exit_code
+from anvcs_tools.waiting import is_readable
 
 PATIENCE_S = 60.0
 """A server that is not ready by then has hung."""
@@ -100,7 +100,7 @@ class Server:
 
     def _answer(self) -> bytes:
         parts: list[bytes] = []
-        while select.select([self._answers], [], [], PATIENCE_S)[0]:
+        while is_readable(self._answers, PATIENCE_S):
             part = os.read(self._answers, 1 << 16)
             if not part:
                 return b"".join(parts)

@@ -1,7 +1,6 @@
 """Ending a view: unmount, wait for its process, and say who is in the way."""
 
 import os
-import select
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from anvcs.errors import AnvcsError
 from anvcs.mounts import mount_at
 from anvcs.store import Store
 from anvcs.views import Process, Views, ViewSpec, view_of
+from anvcs_tools.waiting import is_readable
 
 _PATIENCE_S = 60.0
 _LISTED = 8
@@ -86,7 +86,7 @@ def wait_for_end(process: Process) -> None:
         return
     try:
         # The number may be somebody else's by now: then ours has ended.
-        if process.alive and not select.select([descriptor], [], [], _PATIENCE_S)[0]:
+        if process.alive and not is_readable(descriptor, _PATIENCE_S):
             raise ServerLingers(process.pid)
     finally:
         os.close(descriptor)
