@@ -36,6 +36,8 @@ class Publisher:
         self._files = files
         self._hashed: dict[bytes, tuple[int, int, bytes, int]] = {}
         self._groups: dict[int, tuple[bytes, int]] = {}
+        self._was_merged = False
+        """Whether the file that becomes shared says more there than was written."""
         self.held: dict[bytes, int] = {}
         """Files too large to share before they are committed: path → bytes."""
 
@@ -111,6 +113,7 @@ class Publisher:
 
     def _to_room(self, path: bytes, found: os.stat_result, pid: int) -> bytes:
         """Make *path* a file of the room; where it is then: another may have made one of that name meanwhile."""
+        self._was_merged = False
         view = self._view
         if st.S_ISLNK(found.st_mode):
             target, born = os.readlink(view.real(path)), view.pending.born(path)
@@ -139,6 +142,7 @@ class Publisher:
         The answer: what ``stat`` said of it, and where it is.
         """
         found = os.lstat(self._view.real(source))
+        self._was_merged = False
         self._remember(source, dest, found, node)
         moved = self._save(source, dest, found, seen, pid)
         at = dest if moved.at is None else moved.at
@@ -190,6 +194,7 @@ class Publisher:
             )
             self._note_writer(dest if moved.at is None else moved.at, pid, data, seen)
             return moved
+        self._was_merged = False
         key = (found.st_size, found.st_mtime_ns)
         done = self._hashed.pop(source, None)
         if done is None or done[:2] != key:
@@ -209,12 +214,14 @@ class Publisher:
         """Who saved knows what it wrote; what was merged into it nobody has read yet."""
         if self._view.room.has_unchecked:
             self._files.merged()
+        entry = self._view.room.entry(path)
+        text = entry is not None and entry.content is Content.TEXT
+        self._was_merged = text and entry is not None and self._view.entry_bytes(entry) != data
         if not pid:
             return
-        entry = self._view.room.entry(path)
         if entry is None:
             self._view.bases.wrote(path, pid, self._view.told, None)
-        elif entry.content is not Content.TEXT or self._view.entry_bytes(entry) == data:
+        elif not self._was_merged:
             self._view.bases.wrote(path, pid, entry.content_seq, None)
         else:
             self._view.bases.wrote(path, pid, entry.content_seq if seen.base is None else seen.base, data)
@@ -227,6 +234,8 @@ class Publisher:
         """Node and handles change sides; inode number, owner and modes stay."""
         for handle in self._handles.of(node):
             handle.close_fd()
+        if self._was_merged:  # the kernel has the pages that were written
+            self._view.notifier.content(node.ino)
         node.place = Place.SHARED
         node.source = self._inodes.source_of(parent, name)
         node.size = -1

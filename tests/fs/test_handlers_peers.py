@@ -155,6 +155,22 @@ def test_a_renamed_file_is_the_same_file(two: list[Peer]):
     ben.close(handle)
 
 
+def test_the_kernel_hears_that_a_save_by_rename_was_merged(two: list[Peer]):
+    """It has the pages of what was written under the name before."""
+    ann, ben = two
+    before = ben.read(b"main.py")
+    ann.write(b"main.py", b"by ann\n" + before)
+    ben.write(b"main.py.tmp", before + b"by ben\n")
+    ben.told.calls.clear()
+    ben.rename(b"main.py.tmp", b"main.py")
+    assert ben.read(b"main.py") == b"by ann\n" + before + b"by ben\n"
+    assert ("content", ben.at(b"main.py").ino) in ben.told.calls
+    ben.write(b"main.py.tmp", b"all new\n")
+    ben.told.calls.clear()
+    ben.rename(b"main.py.tmp", b"main.py")
+    assert ("content", ben.at(b"main.py").ino) not in ben.told.calls
+
+
 def test_a_renamed_directory_takes_what_is_open_in_it_along(two: list[Peer]):
     ann, ben = two
     ann.mkdir(b"made")
