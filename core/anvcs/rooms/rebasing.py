@@ -9,6 +9,7 @@ from anvcs.model.tree import EXECUTABLE, GITLINK, REGULAR, SYMLINK, Leaf, TreeCh
 from anvcs.rooms.basetree import hash_of
 from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.draft import Draft
+from anvcs.rooms.naming import free_name
 from anvcs.rooms.records import BYTES_CHANGED, DROPPED
 from anvcs.rooms.saving import Saver
 from anvcs.rooms.tree import ancestors
@@ -199,33 +200,20 @@ class Rebaser:
 
     def _make_way(self, draft: Draft, path: bytes) -> None:
         """The base has a new file at *path*: a file above it or a directory there steps aside."""
-        state = self._core.state
+        core, agent = self._core, self._core.settings.author.agent
+        state = core.state
         for above in ancestors(path):
             entry = state.by_path.get(above)
             if entry is not None and not is_dir(entry):
-                draft.change(entry, path=self._free_name(above))
+                draft.change(entry, path=free_name(core, above, agent))
         entry, node = state.by_path.get(path), state.node(path)
         if node is not None and node.live:
             leaf = self._core.base.leaf(path)
             if leaf is not None and path not in state.by_base:
                 aside = self._core.base_entry(path, leaf)
-                draft.change(aside, path=self._free_name(path))
+                draft.change(aside, path=free_name(core, path, agent))
         elif entry is not None and is_dir(entry):
             draft.drop(entry.id, None)
-
-    def _free_name(self, path: bytes) -> bytes:
-        agent = self._core.settings.author.agent.encode(errors="surrogateescape")
-        name = path + b"~" + agent.replace(b"/", b"_").replace(b"\0", b"_")
-        number = 1
-        free = name
-        while self._taken(free):
-            number += 1
-            free = b"%s~%d" % (name, number)
-        return free
-
-    def _taken(self, path: bytes) -> bool:
-        state = self._core.state
-        return path in state.by_path or path in state.by_base or self._core.base.find(path) is not None
 
     def _drop_needless_directories(self, draft: Draft) -> None:
         """A directory that the base shows by itself needn't be explicit."""
