@@ -7,9 +7,9 @@ from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, GITLINK, REGULAR, SYMLINK, Leaf, TreeChange
 from anvcs.rooms.basetree import hash_of
+from anvcs.rooms.claiming import free_name
 from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.draft import Draft
-from anvcs.rooms.naming import free_name
 from anvcs.rooms.records import BYTES_CHANGED, DROPPED
 from anvcs.rooms.saving import Saver
 from anvcs.rooms.tree import ancestors

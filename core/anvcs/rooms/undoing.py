@@ -15,12 +15,12 @@ from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import GITLINK, Leaf
 from anvcs.model.undone import Undone, UndonePath
+from anvcs.rooms.claiming import free_name
 from anvcs.rooms.core import Change, Core, is_dir, to_crlf
 from anvcs.rooms.draft import Draft
 from anvcs.rooms.errors import PathInUse
 from anvcs.rooms.histories import History, file_history
 from anvcs.rooms.moving import Mover
-from anvcs.rooms.naming import free_name
 from anvcs.rooms.oplog import START, Op
 from anvcs.rooms.saving import Attributes, Saver
 from anvcs.rooms.unweaving import Unwoven, unwoven
