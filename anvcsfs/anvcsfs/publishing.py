@@ -119,7 +119,7 @@ class Publisher:
             target, born = os.readlink(view.real(path)), view.pending.born(path)
             moved = view.room.create_link(path, target, found.st_mtime_ns, seen=born, fresh=True)
         else:
-            seen = view.bases.of(path, pid, view.told) if pid and not view.by_git else _NOTHING
+            seen = view.bases.of(path, pid, view.version(path, None)) if pid and not view.by_git else _NOTHING
             moved = self._write(path, path, found, seen, pid, fresh=True)
         at = path if moved.at is None else moved.at
         if view.room.entry(at) is None:  # equal to the base again: the room keeps no time
@@ -219,12 +219,11 @@ class Publisher:
         self._was_merged = text and entry is not None and self._view.entry_bytes(entry) != data
         if not pid:
             return
-        if entry is None:
-            self._view.bases.wrote(path, pid, self._view.told, None)
-        elif not self._was_merged:
-            self._view.bases.wrote(path, pid, entry.content_seq, None)
+        version = self._view.version(path, entry)
+        if self._was_merged:
+            self._view.bases.wrote(path, pid, version if seen.base is None else seen.base, data)
         else:
-            self._view.bases.wrote(path, pid, entry.content_seq if seen.base is None else seen.base, data)
+            self._view.bases.wrote(path, pid, version, None)
 
     def _hash(self, source: bytes, key: tuple[int, int]) -> None:
         digest, size = self._view.room.put_file(Path(os.fsdecode(self._view.real(source))), move=False)

@@ -94,6 +94,7 @@ class Refresher:
             self._left.clear()
             self._before.clear()
             self._view.behind = None
+            self._view.room.all_told()
             return False
         return True
 

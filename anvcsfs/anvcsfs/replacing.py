@@ -12,7 +12,7 @@ def saved_over(view: View, old: bytes, fresh: Entry, at: bytes, base: Seq, pid: 
     *pid* is the process that did it, if that is one of this view.
     """
     entry = view.room.entry(at)
-    seen = Seen(view.told if entry is None else entry.content_seq)
+    seen = Seen(view.version(at, entry))
     if fresh.content is Content.TEXT and entry is not None:
         written = view.room.text_at(fresh.id, fresh.content_seq)
         if view.entry_bytes(entry) != written:  # what was merged into it nobody has read yet

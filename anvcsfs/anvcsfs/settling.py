@@ -82,7 +82,7 @@ class Settler:
         if not isinstance(node, File):
             return
         entry = self._view.room.entry(path)
-        now = self._view.room.told if entry is None else entry.content_seq
+        now = self._view.version(path, entry)
         self._view.bases.renumber(path, since, now)
         if node.work is not None and node.work.base is not None and node.work.base > since:
             node.work.base = now

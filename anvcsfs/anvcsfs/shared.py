@@ -163,8 +163,10 @@ class SharedFiles:
 
     def version(self, node: File) -> int:
         """Names the content that *node* shows now."""
-        # As in the base: that moves, so what tells when it was seen is the room's last op.
-        return node.source.content_seq if isinstance(node.source, Entry) else self._view.told
+        view, source = self._view, node.source
+        if isinstance(source, Entry):
+            return source.content_seq
+        return view.version(node.path, None) if view.room.has_cleared else view.told
 
     def _version_read(self, node: File) -> int:
         """Names the content that a read gives now, which may be an older one for a moment."""

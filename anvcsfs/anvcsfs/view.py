@@ -180,6 +180,14 @@ class View:
         """The last op of others that all files in memory show, and with it what requests can know of."""
         return self.room.told if self.behind is None else min(self.behind, self.room.told)
 
+    def version(self, path: bytes, entry: object) -> Seq:
+        """Names the content that the file at *path* shows; *entry* is the room's for it, if it has one."""
+        if isinstance(entry, Entry):
+            return entry.content_seq
+        # As in the base: that moves, so what tells when it was seen is the last op that is shown,
+        # unless this view itself has made it so later.
+        return max(self.told, self.room.cleared(path))
+
     def seen(self, *files: object) -> Seq | None:
         """What who asks for a change of *files* (nodes) can have known of the room (`Room.told`).
 

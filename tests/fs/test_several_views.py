@@ -91,3 +91,24 @@ def test_what_is_written_in_place_behind_a_change_fits_what_its_writer_had_read(
     )
     ann.kernel.close(handle)
     both_show(views, {b"main.py": theirs + new})
+
+
+@pytest.mark.parametrize("way", ["rewrite", "rename"])
+def test_who_has_made_a_file_as_in_the_base_again_knows_that(views, way):
+    """What others did elsewhere came with that save, and this view has not told its nodes of it."""
+    ann, bob = views
+    base = ann.kernel.read(b"main.py")
+
+    def save(text: bytes) -> None:
+        if way == "rewrite":
+            ann.kernel.write(b"main.py", text)
+        else:
+            ann.kernel.write(b"main.py.tmp", text)
+            ann.kernel.rename(b"main.py.tmp", b"main.py")
+
+    save(b"after\n")
+    bob.kernel.write(b"other.py", b"by bob\n")
+    save(base)
+    save(b"next\n")
+    assert ann.kernel.read(b"main.py") == b"next\n"
+    both_show(views, {b"main.py": b"next\n", b"other.py": b"by bob\n"})

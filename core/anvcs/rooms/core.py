@@ -63,6 +63,8 @@ class Core:
         self.seq = Seq(0)
         self.missed: list[Moved] = []
         """What other processes did, or ops of this one met, and `Room.catch_up` has not told yet."""
+        self.cleared: dict[bytes, Seq] = {}
+        """Paths at which an op of this process left no entry, while ops before it are in `missed`."""
         self.unchecked: list[Unchecked] = []
         """Merges that nobody has looked at yet; see `ParseChecks`."""
         self.still: Still | None = None
@@ -334,6 +336,8 @@ class Change:
         )
         if draft.conflicts and core.still is None:
             core.missed.append(self.moved)  # it may have touched more names than were asked for
+        if core.missed:
+            core.cleared.update((path, core.seq) for path in draft.shown if path not in core.state.by_path)
         core.appended()
 
     def _take_back(self, draft: Draft) -> None:

@@ -222,6 +222,20 @@ class Room(LookingBack):
         entry = self._core.state.by_path.get(path)
         return self._core.seq if entry is None else entry.content_seq
 
+    @property
+    def has_cleared(self) -> bool:
+        """Whether `cleared` has anything to say."""
+        return bool(self._core.cleared)
+
+    def cleared(self, path: bytes) -> Seq:
+        """The op of this window that left no entry at *path*, if it is newer than `told`; else maybe 0."""
+        return self._core.cleared.get(path, START)
+
+    def all_told(self) -> None:
+        """Its user knows all that `catch_up` has told: `cleared` need not remember what is older."""
+        told = self.told
+        self._core.cleared = {path: seq for path, seq in self._core.cleared.items() if seq > told}
+
     def text_at(self, file: FileId, seq: Seq) -> bytes:
         """What *file* contained after op *seq*, as it was shown."""
         entry = self._core.state.by_id.get(file)
