@@ -165,8 +165,7 @@ def lost_in(top: Path, told: list[dict]) -> list[str]:
     """Marks that *top* lacks, but for what was under way when the view died."""
     lines = []
     for name in FILES:
-        uncertain = [mark for one in told for mark in one["uncertain"].get(name, ())]
+        uncertain = {mark.encode() for one in told for mark in one["uncertain"].get(name, ())}
         wanted = [{k.encode(): v.encode() for k, v in one["marks"].get(name, {}).items()} for one in told]
-        found = lost_edits((top / name).read_bytes(), wanted)
-        lines += [f"{name}: {line}" for line in found if not any(f" {mark} " in line for mark in uncertain)]
+        lines += [f"{name}: {line}" for line in lost_edits((top / name).read_bytes(), wanted, uncertain)]
     return lines

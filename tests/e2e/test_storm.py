@@ -1,5 +1,6 @@
 """Some agents save the same files at the same time: each edit is there once, in every view."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def test_lost_edits_are_missing_changed_doubled_or_back():
     ]
     assert len(lost_edits(good + good, [ann.lines])) == 2
     assert len(lost_edits(b"x\n", [ann.lines])) == 2
+
+
+def test_an_edit_whose_save_was_refused_may_be_there_or_not():
+    ann = Marks("ann", {b"ann-1": b"# seen-by ann-1 rev 0: state"})
+    line = ann.append(random.Random(1))
+    ann.refuse()
+    for text in (b"# seen-by ann-1 rev 0: state\n", b"# seen-by ann-1 rev 0: state\n" + line):
+        assert lost_edits(text, [ann.lines], ann.uncertain) == []
+    assert len(lost_edits(line, [ann.lines], ann.uncertain)) == 1
 
 
 def test_the_picture_shows_every_figure():

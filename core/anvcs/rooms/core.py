@@ -274,6 +274,7 @@ class Change:
 
     def __enter__(self) -> Draft:
         core = self._core
+        core.catch_up()  # what can be read without the lock keeps nobody waiting
         core.log.begin()
         try:
             core.catch_up()

@@ -13,11 +13,14 @@ from typing import Any
 from anvcs.model.ids import Oid
 from anvcs.rooms import schema
 from anvcs.rooms.errors import RoomBusy, RoomDamaged, RoomFull, RoomReadOnly
+from anvcs.rooms.turnstile import Turnstile
 
 INLINE_WAIT_MS = 20
-"""How long an append may wait for the lock inside the serving loop."""
+"""How long SQLite's lock may be waited for inside the serving loop."""
 
 _STEP_MS = 1
+_TURN_STEPS_S = (0.0002, 0.0005, 0.001, 0.002)
+"""How long an append waits for its turn there: most others take a fraction of a millisecond."""
 _OPENING_WAIT_MS = 5000
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -31,6 +34,7 @@ class LogFile:
         self.read_only = read_only
         self._directory_synced = False
         self._owner: int | None = None
+        self._turn: Turnstile | None = None
         try:
             self._db = self._open_read_only() if read_only else self._open(base)
         except sqlite3.Error as error:
@@ -46,6 +50,9 @@ class LogFile:
         self._release()
 
     def _release(self) -> None:
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
         if self._owner is not None:
             os.close(self._owner)
             self._owner = None
@@ -53,30 +60,51 @@ class LogFile:
     # --- transactions
 
     def begin(self) -> None:
-        """Take the writer's lock, waiting `INLINE_WAIT_MS` at most; raises `RoomBusy`."""
-        if self.read_only:
+        """Take the writer's lock, waiting some milliseconds at most; raises `RoomBusy`."""
+        if self._turn is None:
             raise RoomReadOnly(self.file)
-        self._patiently("BEGIN IMMEDIATE")
+        if not _take(self._turn):
+            raise RoomBusy(self.file, self._holder())
+        try:
+            self._patiently("BEGIN IMMEDIATE")
+        except BaseException:
+            self._turn.give()
+            raise
         self._note_owner()
 
     def commit(self) -> None:
         """Publish what this transaction wrote."""
         try:
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except sqlite3.Error as error:  # the transaction goes on, and so does the turn, until `rollback`
             raise self._meaning(error) from error
+        self._give_turn()
 
     def rollback(self) -> None:
         """Forget what this transaction wrote; fine when there is none."""
-        if self._db.in_transaction:
-            try:
+        try:
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                raise self._meaning(error) from error
+        except sqlite3.Error as error:
+            raise self._meaning(error) from error
+        finally:
+            self._give_turn()
+
+    def _give_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.give()
 
     def wait_writable(self, timeout: float) -> None:
-        """Return when the lock is free; for a thread.  Raises `RoomBusy` after *timeout* seconds."""
+        """Return when it is this process's turn; for a thread.  Raises `RoomBusy` after *timeout* seconds."""
         deadline = time.monotonic() + timeout
+        if self._turn is None:
+            raise RoomReadOnly(self.file)
+        if not self._turn.wait(timeout):
+            raise RoomBusy(self.file, self._holder())
+        self._wait_for_sqlite(deadline)
+
+    def _wait_for_sqlite(self, deadline: float) -> None:
+        """Somebody who knows nothing of turns may be writing."""
         with contextlib.closing(self._connect(_STEP_MS)) as db:
             while True:
                 try:
@@ -140,6 +168,7 @@ class LogFile:
             fcntl.flock(self._owner, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RoomBusy(self.file, None) from error
+        self._turn = Turnstile(Path(f"{self.file}-owner"))
 
     def _open_read_only(self) -> sqlite3.Connection:
         if not self.file.exists():
@@ -225,6 +254,14 @@ class LogFile:
         if name.startswith((*_DAMAGED, "SQLITE_IOERR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH")):
             return RoomDamaged(self.file, f"SQLite says {error}")
         return error
+
+
+def _take(turn: Turnstile) -> bool:
+    for pause in _TURN_STEPS_S:
+        if turn.take():
+            return True
+        time.sleep(pause)
+    return turn.take()
 
 
 def _no_space(file: Path) -> bool:

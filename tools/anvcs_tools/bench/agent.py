@@ -36,7 +36,7 @@ class Agent:
     seconds: list[float] = field(default_factory=list)
     """How long each save took, from its first call to the return of its last."""
     refused: int = 0
-    """Saves that failed with EAGAIN or ESTALE, as a busy system may say; they are done again."""
+    """Saves that failed with EAGAIN or ESTALE, as a busy system may say; another edit is made instead."""
     missing: int = 0
     """Reads that found no file, which only a shared directory shows."""
 
@@ -54,6 +54,7 @@ class Agent:
                 if failure.errno not in (errno.EAGAIN, errno.ESTALE):
                     raise
                 self.refused += 1
+                marks.refuse()
             else:
                 marks.acknowledge()
                 return

@@ -186,7 +186,8 @@ def _outcome(
     lost = []
     for name, text in files.items():
         marks = [_encoded(one["marks"].get(name, {})) for one in told]
-        lost += [f"{name}: {line}" for line in lost_edits(text, marks)]
+        uncertain = {mark.encode() for one in told for mark in one["uncertain"].get(name, ())}
+        lost += [f"{name}: {line}" for line in lost_edits(text, marks, uncertain)]
     saves = sum(one["saves"] for one in told)
     seconds = sorted(second for one in told for second in one["seconds"])
     return Outcome(
