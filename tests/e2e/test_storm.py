@@ -54,10 +54,10 @@ def test_lost_edits_are_missing_changed_doubled_or_back():
 
 
 def test_an_edit_whose_save_was_refused_may_be_there_or_not():
-    ann = Marks("ann", {b"ann-1": b"# seen-by ann-1 rev 0: state"})
+    ann = Marks("ann", {b"ann-9": b"# seen-by ann-9 rev 0: state"})
     line = ann.append(random.Random(1))
     ann.refuse()
-    for text in (b"# seen-by ann-1 rev 0: state\n", b"# seen-by ann-1 rev 0: state\n" + line):
+    for text in (b"# seen-by ann-9 rev 0: state\n", b"# seen-by ann-9 rev 0: state\n" + line):
         assert lost_edits(text, [ann.lines], ann.uncertain) == []
     assert len(lost_edits(line, [ann.lines], ann.uncertain)) == 1
 
