@@ -144,9 +144,10 @@ class Follower:
         if self.behind is not None:
             self.committed(self.behind)
             self.behind = None
-        if self.units.unit is not None and not self._settle(self.units.unit):
+        over = self.units.is_over  # first: a command that moves HEAD between the two looks has not ended
+        head = admin.read_head(self._admin)  # once: a rebase leaves its branch, and may be back at the next look
+        if self.units.unit is not None and not self._settle(self.units.unit, head, over=over):
             return
-        head = admin.read_head(self._admin)
         detached = isinstance(head, admin.Detached)
         stream = view.stream if isinstance(head, admin.Detached) else stream_of(head)
         target = head.oid if isinstance(head, admin.Detached) else view.refs.get(f"refs/heads/{stream}")
@@ -196,10 +197,9 @@ class Follower:
             room.release()
             self._take_all_in()
 
-    def _settle(self, unit: Unit) -> bool:
+    def _settle(self, unit: Unit, head: admin.Head, *, over: bool) -> bool:
         """Bring what a command of Git wrote into the room if the command has ended; whether it has."""
-        over = unit.over  # first: a command that moves HEAD between the two looks has not ended
-        stays = not self.units.has_left(unit)
+        stays = unit.is_home(head)
         if stays and not over:
             return False
         target = self._view.refs.get(f"refs/heads/{unit.record.stream}") if stays else None

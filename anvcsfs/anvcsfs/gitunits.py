@@ -42,6 +42,8 @@ _DIRECT = frozenset({"mv", "add", "commit", "status"})
 """Commands of Git whose changes to the work tree mean what they are."""
 _LOCKLESS = "clean"
 """The one command that throws away without taking the lock."""
+_INDEXLESS = frozenset({_LOCKLESS, "restore"})
+"""Commands that may end well without having written the index: file by file, they did what they did."""
 _BY_GIT = "git "
 """How the view of an op in the copy begins when Git did it; the command follows."""
 _COPIES = 5
@@ -84,6 +86,10 @@ class Unit:
     def over(self) -> bool:
         """Whether the command has ended."""
         return self._process < 0 or bool(self._poll.poll(0))
+
+    def is_home(self, head: admin.Head) -> bool:
+        """Whether *head* is where HEAD was when the command began."""
+        return isinstance(head, admin.Branch) and head.name == f"refs/heads/{self.record.stream}"
 
     def let_go(self) -> None:
         """The command is settled."""
@@ -138,7 +144,7 @@ class GitUnits:
         Raises:
             Later: a command of Git begins, and the room has to be copied first.
         """
-        if self.unit is not None and self.has_left(self.unit):
+        if self.unit is not None and self._has_left(self.unit):
             self.moved_on()
         if self.unit is None and not self._begins(pid, removes=removes):
             return
@@ -164,12 +170,15 @@ class GitUnits:
     def ended(self) -> bool:
         """Whether a command was under way that is over or has gone elsewhere; cheap, for every request."""
         unit = self.unit
-        return unit is not None and (unit.over or self.has_left(unit))
+        return unit is not None and (unit.over or self._has_left(unit))
 
-    def has_left(self, unit: Unit) -> bool:
-        """Whether HEAD is elsewhere than when *unit* began."""
-        head = admin.read_head(self._admin)
-        return not (isinstance(head, admin.Branch) and head.name == f"refs/heads/{unit.record.stream}")
+    @property
+    def is_over(self) -> bool:
+        """Whether a command was under way that has ended."""
+        return self.unit is not None and self.unit.over
+
+    def _has_left(self, unit: Unit) -> bool:
+        return not unit.is_home(admin.read_head(self._admin))
 
     def _begins(self, pid: int, *, removes: bool) -> bool:
         view = self._view
@@ -254,7 +263,7 @@ class GitUnits:
         unit = self.unit
         assert unit is not None  # who calls has looked
         record = unit.record
-        complete = record.command == _LOCKLESS or self.index_stamp() != record.index
+        complete = record.command in _INDEXLESS or self.index_stamp() != record.index
         last: dict[bytes, str] = {}
         for touch in unit.copy.touched(Seq(record.since)):
             last.update(dict.fromkeys(touch.paths, touch.view))
@@ -264,6 +273,8 @@ class GitUnits:
         shown: tuple[bytes, ...] = ()
         if (wanted or base is not None) and not self._was_taken(unit):
             shown = unit.room.take(list(self._steps(unit, wanted)), base=base).paths
+        if not stays:
+            admin.drop_autostash(self._admin)  # what it holds is in the room, which keeps it
         if stays and not complete and by_git:
             log.warning("git %s did not finish: what it wrote to %d files is dropped", record.command, len(by_git))
         return Outcome(frozenset(last) | frozenset(shown), by_git)
@@ -297,9 +308,10 @@ class GitUnits:
     def _steps(self, unit: Unit, wanted: dict[bytes, str]) -> Iterator[Step]:
         copy, base = unit.copy, Seq(unit.record.since)
         tree = self._view.git.tree_of(copy.base) if copy.base is not None else None
+        stashed = admin.merge_is_stashed(self._admin)
         for path, view in wanted.items():
             entry = copy.entry(path)
-            thrown = view.startswith(f"{_BY_GIT}-")
+            thrown = view.startswith(f"{_BY_GIT}-") or (stashed and view.startswith(_BY_GIT))
             if entry is not None:
                 if entry.mode == DIRECTORY and view.startswith(_BY_GIT):
                     continue  # Git knows none; those that a file needs come with it

@@ -1,13 +1,11 @@
 """The room's window on Git: wires `anvcs.git` to the port `anvcs.rooms` asks for."""
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from anvcs.git.objects import ObjectStore
-from anvcs.git.program import Git
 from anvcs.git.skeleton import Skeleton
 from anvcs.model.ids import Oid
 from anvcs.model.tree import DIRECTORY, TreeChange, TreeEntry
@@ -75,14 +73,3 @@ class GitBaseTree:
         """Whether a checkout writes other bytes than the blob's."""
         conversion = self._skeleton.conversion(path)
         return conversion is not None and conversion.smudges
-
-    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-        """``git merge-file``: the merged text, or ``None`` on a conflict."""
-        with tempfile.TemporaryDirectory(prefix="anvcs-merge-") as folder:
-            names = []
-            for name, data in (("ours", ours), ("base", base), ("theirs", theirs)):
-                file = Path(folder, name)
-                file.write_bytes(data)
-                names.append(os.fspath(file))
-            done = Git(self._git.common_dir).run("merge-file", "-p", "-q", *names, allow=tuple(range(1, 128)))
-        return done.out if done.code == 0 else None

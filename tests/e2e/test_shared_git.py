@@ -313,6 +313,71 @@ def test_a_rebase_and_a_bisection_while_others_work(pair: Pair):
     assert not (bob.path / "topic").exists()
 
 
+def test_a_rebase_under_uncommitted_work(pair: Pair, repository: Path):
+    """A room keeps its work while HEAD is elsewhere: Git neither refuses nor puts anything aside."""
+    ann, bob = pair
+    git("switch", "-q", "-c", "up", "side", cwd=repository)
+    (repository / "dir" / "file").write_text("up\n")
+    git("commit", "-qam", "up", cwd=repository)
+    git("switch", "-q", "--detach", cwd=repository)
+    both_edit(ann, bob)
+    rest = read(ann)
+    (ann.path / "anns").write_text("ann's\n")
+    git("add", "anns", cwd=ann.path)
+    git("commit", "-qm", "anns", cwd=ann.path)
+    git("rebase", "-q", "up", cwd=ann.path)
+    assert git("log", "--format=%s", "main", cwd=repository).splitlines() == ["anns", "up", "side", "main"]
+    assert git("stash", "list", cwd=ann.path) == ""
+    for view in pair:
+        shows(view, "dir/file", "up\n")
+        shows(view, "text", rest)
+        assert status(view) == [" M text", "?? bobs"]
+
+
+def test_a_merge_that_puts_uncommitted_work_aside_and_stops(pair: Pair, repository: Path):
+    """What others have not committed stays in the room, whatever becomes of the merge."""
+    ann, bob = pair
+    edit(bob, "line 9\n", "bob's 9\n")
+    edit(bob, "doc\n", "bob's doc\n", "doc")
+    shows(ann, "doc", "bob's doc\n")
+    (ann.path / "fresh").write_text("ann's\n")
+    git("add", "fresh", cwd=ann.path)
+    git("commit", "-qm", "fresh", cwd=ann.path)
+    assert run("git", "merge", "-q", "--autostash", "other", cwd=ann.path).code == 1  # both made the file fresh
+    merged = LINES.replace("line 9\n", "bob's 9\n").replace("line 12\n", "other\n")
+    for view in pair:
+        shows(view, "text", merged)
+        shows(view, "doc", "bob's doc\n")
+    git("reset", "-q", "--hard", cwd=ann.path)
+    for view in pair:
+        shows(view, "text", LINES.replace("line 9\n", "bob's 9\n"))
+        shows(view, "doc", "bob's doc\n")
+
+
+def test_ways_round_what_git_refuses(pair: Pair):
+    """Git counts others' uncommitted work as changes of this work tree; nothing is lost by insisting."""
+    ann, bob = pair
+    both_edit(ann, bob)
+    text = read(ann)
+    assert "would be overwritten" in run("git", "switch", "other", cwd=ann.path).errors
+    git("switch", "-q", "-f", "other", cwd=ann.path)
+    assert read(ann) == LINES.replace("line 12\n", "other\n")
+    git("switch", "-q", "-f", "main", cwd=ann.path)
+    assert read(ann) == read(bob) == text
+    git("stash", "-q", cwd=ann.path)
+    shows(bob, "text", text.replace("ann's 2\n", "line 2\n"))
+    assert "would be overwritten" in run("git", "stash", "pop", cwd=ann.path).errors
+    git("restore", "--source=stash@{0}", "--", "text", cwd=ann.path)
+    git("stash", "drop", "-q", cwd=ann.path)
+    for view in pair:
+        shows(view, "text", text)
+    assert run("git", "merge", "-q", "other", cwd=ann.path).code != 0
+    git("merge", "-q", "--no-edit", "--autostash", "other", cwd=ann.path)
+    for view in pair:
+        shows(view, "text", text.replace("line 12\n", "other\n"))
+        assert status(view) == [" M text", "?? bobs"]
+
+
 def test_a_soft_reset_uncommits_for_everybody(pair: Pair):
     ann, bob = pair
     for number in range(4):

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
+from anvcs.git import admin
+from anvcs.model.ids import Oid
 from anvcsfs import following
 from anvcsfs.gitcommands import command_of, discards, first_of
 from anvcsfs.movers import Movers
@@ -99,47 +101,40 @@ def test_which_commands_discard(command: str, first: str, expected: bool):
     assert discards(command, first) is expected
 
 
-class _Units:
-    """A command that moves HEAD and ends while it is being looked at."""
+class _Commands:
+    """A command under way; what is looked at is noted."""
 
-    def __init__(self) -> None:
-        self.looked: list[str] = []
-
-    def has_left(self, unit: object) -> bool:
-        self.looked.append("head")
-        return "over" not in self.looked
+    def __init__(self, looked: list[str]) -> None:
+        self._looked = looked
+        self.unit = object()
 
     @property
-    def over(self) -> bool:
-        self.looked.append("over")
-        return True
+    def is_over(self) -> bool:
+        self._looked.append("over")
+        return False
 
 
-class _Unit:
-    record = SimpleNamespace(stream="main")
-    copy = room = SimpleNamespace(base=None)
+def test_one_look_at_head_tells_where_a_command_went(monkeypatch: pytest.MonkeyPatch):
+    """A rebase leaves its branch and is back at once: two looks would see a command that left, and a view that stayed.
 
-    def __init__(self, units: _Units) -> None:
-        self._units = units
+    Whether the command has ended is asked before: one that moves HEAD between the two has not.
+    """
+    looked: list[str] = []
+    commit = Oid(b"1" * 20)
+    heads = iter([admin.Detached(commit), admin.Branch("refs/heads/main")])
 
-    @property
-    def over(self) -> bool:
-        return self._units.over
+    def read_head(_: Path) -> admin.Head:
+        looked.append("head")
+        return next(heads)
 
-
-def test_the_end_is_looked_for_before_head():
-    """The other way round, a switch that ends between the looks would seem to have stayed."""
-    units = _Units()
-    told: list[bool] = []
-    follower = SimpleNamespace(
-        units=units,
-        _view=SimpleNamespace(refs=SimpleNamespace(get=lambda _: None)),
-        _settler=SimpleNamespace(settle=lambda target, *, stays: told.append(stays)),
-        _publish_tracked=lambda target: None,
-        _base_was_moved=lambda before, after: None,
-    )
-    assert following.Follower._settle(follower, _Unit(units))
-    assert units.looked == ["over", "head"]
+    monkeypatch.setattr(admin, "read_head", read_head)
+    follower = MagicMock(committing=False, behind=None, units=_Commands(looked))
+    follower._view.stream, follower._view.detached = "main", False
+    following.Follower.follow(follower)
+    assert looked == ["over", "head"]
+    settled = follower._settle.call_args
+    assert (settled.args[1], settled.kwargs["over"]) == (admin.Detached(commit), False)
+    follower._switch.assert_called_once_with("main", commit, detached=True)
 
 
 def head_log(admin: Path, *moves: tuple[str, str]) -> None:

@@ -121,6 +121,26 @@ def test_discarding_and_moving_to_another_commit(place: Place, base: Oid):
     assert shown(ann) == {b"a": b"one\ntwo\n3\nfour\nFIVE\n", b"b": b"b\n", b"d": b"d\n"}
 
 
+def test_a_restored_text_meets_what_others_have_not_committed(place: Place, base: Oid):
+    """Lines that both changed stay both, and a record says so; the file has a new time."""
+    ann, bob = both(place, base)
+    ann.write(b"a", TEXT.replace(b"one", b"ONE"), mtime_ns=1)
+    bob.catch_up()
+    bob.write(b"a", b"ONE\ntwo\nthree\nfour\nbob's\n", mtime_ns=2)
+    ann.catch_up()
+    fork = fork_of(place, ann)
+    fork.write(b"a", TEXT.replace(b"five", b"restored").replace(b"two", b"TWO"), mtime_ns=3)
+    ann.take([step(fork, b"a", ann.seq, discards=True)])
+    text = shown(ann)[b"a"]
+    assert text.startswith(b"one\nTWO\nthree\nfour\n")
+    assert b"bob's\n" in text
+    assert b"restored\n" in text
+    assert [record.kind for record in ann.conflicts()] == ["lines"]
+    entry = ann.entry(b"a")
+    assert entry is not None
+    assert entry.mtime_ns == 3
+
+
 def test_a_moved_base_keeps_what_the_command_left(place: Place, base: Oid):
     """``git reset --soft``: the branch moves and no file does."""
     ann, _ = both(place, base)

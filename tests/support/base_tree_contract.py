@@ -62,8 +62,3 @@ class BaseTreeContract:
     def test_a_file_in_the_place_of_a_directory_is_told_leaf_by_leaf(self, tree: BaseTree, commit: Committing) -> None:
         changes = {change.path for change in tree.diff(commit({b"d/x": b"x"}), commit({b"d": b"d"}))}
         assert changes == {b"d", b"d/x"}
-
-    def test_a_merge_is_clean_or_none(self, tree: BaseTree) -> None:
-        base, ours, theirs = b"1\n2\n3\n4\n5\n", b"one\n2\n3\n4\n5\n", b"1\n2\n3\n4\nfive\n"
-        assert tree.merge(base, ours, theirs) in {None, b"one\n2\n3\n4\nfive\n"}
-        assert tree.merge(b"1\n", b"2\n", b"3\n") is None

@@ -65,6 +65,3 @@ class FakeTree:
 
     def shown_hash(self, oid: Oid, path: bytes) -> bytes:
         return hashlib.sha256(self.blobs[oid]).digest()
-
-    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-        return None

@@ -107,6 +107,9 @@ def ensure_settings(common_dir: Path) -> None:
 \t; Git finds a view's work tree all the same.  This says that the repository's *main* work tree
 \t; does not claim its branch: `git switch` in a view may go to the branch checked out there.
 \tbare = true
+[rebase]
+\t; Others' uncommitted work is no reason to refuse: a room keeps its work while HEAD is elsewhere.
+\tautoStash = true
 """
     _write(common_dir / _SETTINGS_FILE, os.fsencode(text))
     git = Git(common_dir)
@@ -185,6 +188,17 @@ def git_holds_lock(directory: Path) -> bool:
         return os.lstat(directory / "index.lock").st_nlink == 1
     except FileNotFoundError:
         return False
+
+
+def drop_autostash(directory: Path) -> None:
+    """Let a rebase that is under way forget the changes that it has put aside, because somebody else keeps them."""
+    for backend in ("rebase-merge", "rebase-apply"):
+        (directory / backend / "autostash").unlink(missing_ok=True)
+
+
+def merge_is_stashed(directory: Path) -> bool:
+    """Whether a merge that isn't finished has put the changes of the work tree aside."""
+    return (directory / "MERGE_AUTOSTASH").exists()
 
 
 def keep_ref(view: str) -> str:

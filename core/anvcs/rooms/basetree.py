@@ -36,9 +36,6 @@ class BaseTree(Protocol):
     def shown_hash(self, oid: Oid, path: bytes) -> bytes:
         """SHA-256 of what `show` gives, whatever its size, without holding it in memory."""
 
-    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-        """A clean line merge, or ``None`` where the two sides conflict."""
-
 
 class _Count(NamedTuple):
     known: int

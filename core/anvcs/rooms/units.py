@@ -1,7 +1,8 @@
 """What a whole command did becomes one op of the room: peers see all of it or nothing."""
 
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Author, Content
@@ -176,25 +177,23 @@ class Units:
         live = self._core.state.by_path.get(path)
         if is_dir(live):
             raise PathInUse(path)
-        if step.discards:
-            data, base = self._kept(path, data), None
-        elif step.seen is not None and live is not None and live.content is Content.TEXT:
-            merged = self._saver.merge(draft, live, step.seen(), data)
+        # What a command discarded was the author's own, which is gone already; others' stays, over what HEAD has.
+        seen = self._committed(path) if step.discards else step.seen and step.seen()
+        if seen is not None and live is not None and live.content is Content.TEXT:
+            shown = self._core.read(live)
+            merged = self._saver.merge(draft, live, seen, data)
             if merged is not None:
-                self._saver.finish(draft, merged)
+                if self._core.read(merged) != shown:
+                    merged = replace(merged, mtime_ns=attributes.mtime_ns or time.time_ns())
+                self._saver.finish(draft, replace(merged, mode=step.mode))
                 return
-            base = None
-        else:
-            base = step.base
+        base = None if step.discards or step.seen is not None else step.base
         self._saver.save(draft, path, data, base=base, attributes=attributes)
 
-    def _kept(self, path: bytes, data: bytes) -> bytes:
-        """What the command wrote, with what others have not committed; the author's own is gone already."""
-        core = self._core
-        others, leaf = core.state.by_path.get(path), core.base.leaf(path)
-        if others is None or is_dir(others) or leaf is None or leaf.mode == GITLINK:
-            return data
-        return core.base.tree.merge(core.base.tree.show(leaf.oid, path), data, core.read(others)) or data
+    def _committed(self, path: bytes) -> bytes | None:
+        """What the base has at *path*."""
+        leaf = self._core.base.leaf(path)
+        return None if leaf is None or leaf.mode == GITLINK else self._core.base.tree.show(leaf.oid, path)
 
 
 def _name(draft: Draft) -> None:
