@@ -32,7 +32,7 @@ from anvcsfs.view import View
 
 log = logging.getLogger(__name__)
 _PAUSE_S = 0.005
-_PATIENCE_S = 2.0
+_PATIENCE_S = 5.0
 """How long another view may take to bring the room to where it moved the branch."""
 _SLICE_S = 0.003
 """How long taking in other processes' ops may hold requests up at a time."""

@@ -81,6 +81,8 @@ class Unit:
             self._poll.register(self._process, select.POLLIN)
         self.copy = copy
         self.record = record
+        self.writers: dict[int, Author] = {}
+        """Processes of Git that have written, and how what they write is marked."""
 
     @property
     def over(self) -> bool:
@@ -128,6 +130,7 @@ class GitUnits:
         self._file = view.folder / "aside.sqlite"
         self._record = view.folder / "aside.json"
         self._copied = False
+        self._head: tuple[tuple[int, int], admin.Head] | None = None
         self.unit: Unit | None = None
         self.begun: Callable[[], None] = lambda: None
         """Called when a command begins."""
@@ -151,13 +154,22 @@ class GitUnits:
         unit = self.unit
         if unit is None:  # a command that makes no unit
             return
+        author = unit.writers.get(pid) or self._writer(unit, pid)
+        self._view.by_git = author is not None
+        if author is not None:
+            unit.copy.write_as(author)
+
+    def _writer(self, unit: Unit, pid: int) -> Author | None:
+        """As whom *pid* writes if it is Git: a process that is Git stays that until it ends."""
         command = command_of(pid)
-        self._view.by_git = command is not None
-        if command is not None:
-            author = self._view.author
-            first = command_of(unit.record.pid) or unit.record.command
-            thrown = "-" if discards(command, first) else "+"
-            unit.copy.write_as(Author(agent=author.agent, model=author.model, view=f"{_BY_GIT}{thrown}{command}"))
+        if command is None:
+            return None
+        author = self._view.author
+        first = command_of(unit.record.pid) or unit.record.command
+        thrown = "-" if discards(command, first) else "+"
+        marked = Author(agent=author.agent, model=author.model, view=f"{_BY_GIT}{thrown}{command}")
+        unit.writers[pid] = marked
+        return marked
 
     def leave(self) -> None:
         """The request is answered."""
@@ -178,7 +190,11 @@ class GitUnits:
         return self.unit is not None and self.unit.over
 
     def _has_left(self, unit: Unit) -> bool:
-        return not unit.is_home(admin.read_head(self._admin))
+        found = os.stat(self._admin / "HEAD")  # asked before every request
+        stamp = found.st_ino, found.st_mtime_ns
+        if self._head is None or self._head[0] != stamp:
+            self._head = stamp, admin.read_head(self._admin)
+        return not unit.is_home(self._head[1])
 
     def _begins(self, pid: int, *, removes: bool) -> bool:
         view = self._view

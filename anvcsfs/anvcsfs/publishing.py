@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from anvcs.errors import AnvcsError
-from anvcs.model.ids import inode_number
+from anvcs.model.ids import Oid, inode_number
 from anvcs.model.room import Content, Entry, Moved
-from anvcs.model.tree import EXECUTABLE, REGULAR
+from anvcs.model.tree import EXECUTABLE, REGULAR, Leaf
 from anvcs.rooms.errors import RoomBusy
 from anvcsfs.attributes import Attributes, join
 from anvcsfs.bases import Seen
@@ -181,6 +181,9 @@ class Publisher:
         if found.st_size <= view.limits.text_bytes:
             with open(real, "rb") as file:
                 data = file.read()
+            oid = self._written_by_git(dest, data)
+            if oid is not None:
+                return view.room.put_leaf(dest, Leaf(mode, oid), len(data), found.st_mtime_ns)
             moved = view.room.write(
                 dest,
                 data,
@@ -209,6 +212,11 @@ class Publisher:
             mode=mode,
             mtime_ns=found.st_mtime_ns,
         )
+
+    def _written_by_git(self, path: bytes, data: bytes) -> Oid | None:
+        """What a command of Git has checked out needs no document in the copy of the room that the command writes into."""
+        view = self._view
+        return view.git.find_blob(data) if view.by_git and view.skeleton.conversion(path) is None else None
 
     def _note_writer(self, path: bytes, pid: int, data: bytes, seen: Seen) -> None:
         """Who saved knows what it wrote; what was merged into it nobody has read yet."""

@@ -46,6 +46,8 @@ def test_header_blob_and_kind(repo):
     assert repo.store.kind(oid) == "blob"
     assert repo.store.has(oid)
     assert not repo.store.has(ABSENT)
+    assert repo.store.find_blob(repo.store.blob(oid)) == oid
+    assert repo.store.find_blob(b"nowhere yet\n") is None
 
 
 def test_errors_name_the_object(repo):

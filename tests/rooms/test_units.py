@@ -150,6 +150,23 @@ def test_a_moved_base_keeps_what_the_command_left(place: Place, base: Oid):
     assert [(change.path, change.status) for change in ann.changes()] == [(b"a", "M")]
 
 
+def test_a_text_that_was_checked_out_meets_an_edit_made_meanwhile(place: Place, base: Oid):
+    """What Git wrote may be in the copy as a blob: it is merged and attributed as any text."""
+    ann, bob = both(place, base)
+    checked_out = TEXT.replace(b"one", b"ONE")
+    leaf = place.tree.leaf(checked_out)
+    fork = fork_of(place, ann)
+    seq = fork.seq
+    fork.put_leaf(b"a", leaf, len(checked_out), 5)
+    bob.write(b"a", TEXT.replace(b"five", b"FIVE"))
+    ann.take([step(fork, b"a", seq)])
+    bob.catch_up()
+    assert shown(ann) == shown(bob)
+    assert shown(ann)[b"a"] == checked_out.replace(b"five", b"FIVE")
+    lines = {one.agent: (one.added, one.removed) for one in ann.contributors()}
+    assert lines == {"ann": (1, 1), "bob": (1, 1)}
+
+
 def test_a_deletion_yields_to_an_edit_made_meanwhile(place: Place, base: Oid):
     ann, bob = both(place, base)
     fork = fork_of(place, ann)

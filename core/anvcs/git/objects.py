@@ -109,6 +109,8 @@ def common_dir_of(git_dir: Path) -> Path:
 
 _TREE_ENTRIES_KEPT = 16_384
 """Entries of recently read trees that stay parsed: about 4 MB."""
+_TOPS_KEPT = 1024
+"""Commits whose top tree is remembered: a view asks for that of its base again and again."""
 
 
 class ObjectStore:
@@ -123,6 +125,7 @@ class ObjectStore:
         self._odb = pygit2.Odb(str(self._objects))
         self._trees: OrderedDict[Oid, tuple[TreeEntry, ...]] = OrderedDict()
         self._tree_entries = 0
+        self._tops: dict[Oid, Oid] = {}
         self._tree_lock = threading.Lock()
 
     # Reading
@@ -152,6 +155,11 @@ class ObjectStore:
         except MissingObject:
             return False
         return True
+
+    def find_blob(self, data: bytes) -> Oid | None:
+        """The blob with these bytes, if the repository holds it."""
+        oid = Oid(object_id("blob", data))
+        return oid if self.has(oid) else None
 
     def blob(self, oid: Oid) -> bytes:
         """A blob's bytes, verified against its id."""
@@ -203,7 +211,13 @@ class ObjectStore:
 
     def tree_of(self, commit: Oid) -> Oid:
         """The top tree of a commit."""
-        return self.commit_info(commit).tree
+        tree = self._tops.get(commit)
+        if tree is None:
+            tree = self.commit_info(commit).tree
+            if len(self._tops) >= _TOPS_KEPT:
+                self._tops.clear()
+            self._tops[commit] = tree
+        return tree
 
     def commit_info(self, commit: Oid) -> CommitInfo:
         """Everything a commit object says."""

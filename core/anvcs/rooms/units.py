@@ -164,11 +164,22 @@ class Units:
             if shown is not None and shown.mode != SYMLINK:
                 self._remove(draft, Step(path=path))
             self._saver.put_link(draft, path, entry.ref, entry.mtime_ns)
-        elif entry.content is Content.TEXT:
+        elif entry.content is Content.TEXT or self._is_text_of_git(step):
             self._save(draft, step)
         else:
             value = (entry.content, entry.ref, entry.size)
             self._saver.put_whole(draft, path, value, Attributes(entry.mode, entry.mtime_ns))
+
+    def _is_text_of_git(self, step: Step) -> bool:
+        """What the command wrote is a blob's text, which others may have edited meanwhile."""
+        entry, limit = step.entry, self._core.settings.text_limit
+        return (
+            entry is not None
+            and entry.content is Content.GIT
+            and entry.mode != SYMLINK
+            and entry.size <= limit
+            and self._saver.takes_as_text(step.data())
+        )
 
     def _save(self, draft: Draft, step: Step) -> None:
         """A text: merged with what others wrote since the command saw it."""
