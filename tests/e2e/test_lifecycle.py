@@ -82,6 +82,7 @@ def test_uncommitted_work_is_in_git_after_unmounting(view):
     assert snapshot(tree / "project") == kept
 
 
+@pytest.mark.fresh
 def test_unmounting_ends_the_process_and_leaves_an_empty_directory(view):
     pid = view.pid
     view.unmount()
@@ -90,6 +91,7 @@ def test_unmounting_ends_the_process_and_leaves_an_empty_directory(view):
     assert not is_mounted(view.path)
 
 
+@pytest.mark.fresh
 @pytest.mark.parametrize("way", ["SIGTERM", "fusermount3"])
 def test_other_ways_to_end(view, way):
     (view.path / "project" / "app.py").write_text("edited\n")
@@ -243,6 +245,7 @@ def test_deinit(repository, tmp_path, mounted):
     git("fsck", "--strict", cwd=repository)
 
 
+@pytest.mark.fresh
 def test_starting_is_quick():
     """The command line must not import what it does not use."""
     best = min(_timed("--help") for _ in range(5))

@@ -9,7 +9,9 @@ from typing import Self, TypeVar
 
 import pytest
 
+from anvcs_tools.bench import views
 from anvcs_tools.bench.views import MountedView, ai_vcs
+from support.preloaded import Preloaded
 from support.programs import git
 from support.repositories import copy_repository, make_repository
 from support.trees import assert_same_tree
@@ -25,6 +27,23 @@ _SLOW_LIMIT = 900.0
 def _plain_umask() -> None:
     """The modes that tests compare with are those of umask 022."""
     os.umask(0o022)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _preloaded(_private_git: None, _plain_umask: None) -> Iterator[None]:
+    """Commands don't start Python anew."""
+    process = Preloaded()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "runner", process)
+        yield
+    process.close()
+
+
+@pytest.fixture(autouse=True)
+def _fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Except in tests of the command itself."""
+    if request.node.get_closest_marker("fresh"):
+        monkeypatch.setattr(views, "runner", views.start_command)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ def views(repository: Path) -> dict[str, dict]:
     return {view["view"]: view for view in told("views", repository)["views"]}
 
 
+@pytest.mark.fresh
 def test_a_view_lives_and_ends(small, place):
     mounted = told("mount", small, place, "--agent", "ann", "--model", "m-1")
     assert (mounted["view"], mounted["stream"], mounted["agent"], mounted["model"]) == ("ann", "main", "ann", "m-1")
@@ -126,6 +127,7 @@ def test_streams(small, place, tmp_path):
     told("umount", place)
 
 
+@pytest.mark.fresh
 def test_a_stale_mount_is_replaced(small, place):
     first = told("mount", small, place)
     (place / "a.txt").write_text("kept\n")
@@ -152,6 +154,7 @@ def test_a_stale_mount_can_be_unmounted(small, place):
     assert not is_mounted(place)
 
 
+@pytest.mark.fresh
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(small, place, number):
     pid = told("mount", small, place)["pid"]
@@ -163,6 +166,7 @@ def test_a_signal_ends_it_cleanly(small, place, number):
     assert told("status", cwd=small)["changed"] == [{"path": "a.txt", "status": "M"}]
 
 
+@pytest.mark.fresh
 def test_fusermount_ends_it_cleanly(small, place):
     pid = told("mount", small, place)["pid"]
     subprocess.run(["fusermount3", "-u", place], check=True)
@@ -190,6 +194,7 @@ def test_who_is_in_the_way(small, place):
     told("umount", place)
 
 
+@pytest.mark.fresh
 def test_lazily(small, place):
     pid = told("mount", small, place)["pid"]
     with (place / "a.txt").open() as file:
@@ -209,6 +214,7 @@ def test_read_only(small, place):
     told("umount", place)
 
 
+@pytest.mark.fresh
 def test_in_the_foreground(small, place):
     command = [sys.executable, "-m", "anvcs_tools", "mount", "--foreground", str(small), str(place)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as server:
@@ -274,6 +280,7 @@ def test_an_ordinary_user():
         assert done.stdout.splitlines()[-2:] == ["b", "a"]
 
 
+@pytest.mark.fresh
 def test_a_failing_server_says_why(small, place):
     (small / "ai-vcs.config.yaml").write_text("room: {text_limit: many}\n")
     error = told("mount", small, place, code=exit_codes.INVALID)["error"]
@@ -285,6 +292,7 @@ def test_a_failing_server_says_why(small, place):
     assert not is_mounted(place)
 
 
+@pytest.mark.fresh
 def test_the_harness_agrees(small, place):
     with MountedView(small, place) as view:
         assert view.pid == views(small)["view"]["pid"]

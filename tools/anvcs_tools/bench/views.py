@@ -17,7 +17,8 @@ from typing import Any, Final, Self
 from anvcs_tools.waiting import is_readable
 
 COMMAND: Final = (sys.executable, "-m", "anvcs_tools")
-_PATIENCE = 60.0  # seconds; a command that takes longer hangs
+PATIENCE: Final = 60.0
+"""Seconds; a command that takes longer hangs."""
 _TOOLS = Path(__file__).resolve().parents[2]
 
 
@@ -38,21 +39,30 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, **path, **(extra or {})}
 
 
-def run_command(
-    *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run ``ai-vcs`` and return what it did, whatever the exit code."""
+def start_command(words: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run ``ai-vcs`` as a new process."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*COMMAND, *words],
         cwd=cwd,
-        env=environment(env),
+        env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="surrogateescape",
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
         check=False,
     )
+
+
+runner: Callable[[Sequence[str], Path | None, Mapping[str, str]], "subprocess.CompletedProcess[str]"] = start_command
+"""How `run_command` runs the command.  The tests, which run it thousands of times, have a cheaper way."""
+
+
+def run_command(
+    *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``ai-vcs`` and return what it did, whatever the exit code."""
+    return runner([str(argument) for argument in arguments], cwd, environment(env))
 
 
 def ai_vcs(*arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
