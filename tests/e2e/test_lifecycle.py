@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -243,19 +242,6 @@ def test_deinit(repository, tmp_path, mounted):
     assert not (repository / "anvcs").exists()
     assert "anvcs" not in (repository / "config").read_text()
     git("fsck", "--strict", cwd=repository)
-
-
-@pytest.mark.fresh
-def test_starting_is_quick():
-    """The command line must not import what it does not use."""
-    best = min(_timed("--help") for _ in range(5))
-    assert best < 0.5, f"ai-vcs --help took {best:.2f} s"  # 0.15 s on an idle machine
-
-
-def _timed(*arguments: str) -> float:
-    start = time.perf_counter()
-    run_command(*arguments)
-    return time.perf_counter() - start
 
 
 @pytest.mark.slow

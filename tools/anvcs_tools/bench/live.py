@@ -20,7 +20,7 @@ from anvcs_tools.bench.scale import Figure
 from anvcs_tools.bench.storm import FILES, make_repository
 from anvcs_tools.bench.views import MountedView, ai_vcs, environment
 
-KEYS: Final = ("live-save", "live-visible", "live-many", "live-idle", "live-memory")
+KEYS: Final = ("live-save", "live-visible", "live-lost", "live-many", "live-idle", "live-memory")
 _MANY_VIEWS = 10
 _SAVES_PER_S = 50
 _IDLE_S = 10.0
@@ -31,14 +31,18 @@ _KIB = 1 << 10
 def figures(work: Path, chosen: Callable[[str], bool], *, quick: bool) -> list[Figure]:
     """The figures whose keys are *chosen*."""
     found: list[Figure] = []
-    if any(map(chosen, KEYS[:4])):
+    if any(map(chosen, KEYS[:-1])):
         repository = make_repository(work / "live.git")
         ai_vcs("init", repository)
         rounds = 40 if quick else 300
         if chosen("live-save"):
             found += save_figures(repository, work, rounds)
         if chosen("live-visible"):
-            found += visible_figures(repository, work, rounds)
+            seconds = _until_visible(repository, work, rounds)
+            found += _pair("live-visible", "save until it can be read in another view", seconds, [0.0], (5, 20))
+        if chosen("live-lost"):
+            seconds = _until_visible(repository, work, min(rounds, 100), unheard=True)
+            found += _pair("live-lost", "the same when the notification is lost", seconds, [0.0], (100, 150))
         if chosen("live-many"):
             found += many_figures(repository, work, seconds=2.0 if quick else 15.0)
         if chosen("live-idle"):
@@ -125,8 +129,11 @@ class NeverShown(RuntimeError):
     """A save did not reach another view."""
 
 
-def visible_figures(repository: Path, work: Path, rounds: int) -> list[Figure]:
-    """From a save in one view, its first call, to its bytes being readable in another."""
+def _until_visible(repository: Path, work: Path, rounds: int, *, unheard: bool = False) -> list[float]:
+    """Seconds from a save in one view, its first call, to its bytes being readable in another.
+
+    *unheard* takes away the sockets by which the writer announces the save.
+    """
     seconds = []
     with _views(repository, work, 2) as (here, there), _watcher() as watcher:
         for number in range(-len(FILES), rounds):
@@ -134,6 +141,8 @@ def visible_figures(repository: Path, work: Path, rounds: int) -> list[Figure]:
             text = f"# visible {number}\n"
             _ = (there.path / name).read_bytes()  # a reader's caches are warm, or nothing would have to be undone
             data = (here.path / name).read_bytes() + text.encode()
+            for socket in here.store.glob("rooms/main.views/*.sock") if unheard else ():
+                socket.unlink()
             watcher.expect(there.path / name, len(data), text)
             started = time.monotonic_ns()
             (here.path / name).write_bytes(data)
@@ -142,7 +151,7 @@ def visible_figures(repository: Path, work: Path, rounds: int) -> list[Figure]:
                 raise NeverShown(f"{found!r} never showed in the other view")
             if number >= 0:
                 seconds.append((moment - started) / 1e9)
-    return _pair("live-visible", "save until it can be read in another view", seconds, [0.0], (5, 20))
+    return seconds
 
 
 def many_figures(repository: Path, work: Path, seconds: float) -> list[Figure]:
