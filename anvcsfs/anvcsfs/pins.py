@@ -10,22 +10,27 @@ from under the other that is copying them, or are half gone while it begins.  So
 3. until whoever got it has dropped the pages, everybody else waits for an answer.
 
 Steps 2 and 3 take some milliseconds each, and only while several threads use a file that
-has just changed.
+has just changed; longer when a thread that they wait for is kept from the processor.
 """
 
 import time
+from collections.abc import Sequence
 
 from anvcsfs.later import Later
 from anvcsfs.notifier import Notifier
+from anvcsfs.running import Running
 
 _GRACE_S = 0.006
 """How long copying or dropping 128 KiB of pages may take, being interrupted included."""
+_LIMIT_S = 0.25
+"""How long a thread is waited for that gets no processor."""
+_STEP_S = 0.002
 
 
 class Pin:
     """The change of an open file's content, until the kernel has taken it over."""
 
-    __slots__ = ("_quiet_from", "_told_at", "_told_to", "since", "source")
+    __slots__ = ("_copying", "_dropping", "_quiet_from", "_told_at", "_told_to", "since", "source")
 
     def __init__(self, source: object) -> None:
         self.source = source
@@ -33,38 +38,53 @@ class Pin:
         self.since = time.monotonic()
         """When the newer content came."""
         self._quiet_from: float | None = None
+        self._copying = Running(())
         self._told_at = 0.0
         self._told_to = 0
+        self._dropping = Running(())
 
     def was_read(self) -> None:
         """A read that began before the change is still under way."""
         self._quiet_from = None
 
-    def tell(self, ino: int, notifier: Notifier, pid: int, *, alone: bool) -> bool:
+    def tell(self, ino: int, notifier: Notifier, pid: int, others: Sequence[int]) -> bool:
         """The thread *pid* asks for the new attributes; whether the change is history with that.
 
-        *alone* says that nobody else has the file open.
+        *others* are the threads that have the file open, too.
 
         Raises:
             Later: it has to wait.
         """
-        now = time.monotonic()
         if self.source is not None:
-            if not alone and (self._quiet_from is None or now < self._quiet_from + _GRACE_S):
-                raise Later(lambda: self._let_finish(ino, notifier))
-            self.source, self._told_at, self._told_to = None, now, pid
+            if others and not _is_over(self._quiet_from, self._copying):
+                raise Later(lambda: self._let_finish(ino, notifier, others))
+            self.source, self._told_at, self._told_to = None, time.monotonic(), pid
+            self._dropping = Running([pid])
             return False
         self.wait_settled(pid)
-        return now >= self._told_at + _GRACE_S
+        return _is_over(self._told_at, self._dropping)
 
     def wait_settled(self, pid: int) -> None:
         """Raise `Later` while another thread than *pid* may be dropping pages."""
-        left = self._told_at + _GRACE_S - time.monotonic()
-        if self.source is None and left > 0 and pid != self._told_to:
-            raise Later(lambda: time.sleep(left))
+        if self.source is None and pid != self._told_to and not _is_over(self._told_at, self._dropping):
+            raise Later(lambda: _wait_until_over(self._told_at, self._dropping))
 
-    def _let_finish(self, ino: int, notifier: Notifier) -> None:
+    def _let_finish(self, ino: int, notifier: Notifier, others: Sequence[int]) -> None:
         notifier.wait_for(ino)
         if self._quiet_from is None:
-            self._quiet_from = time.monotonic()
-        time.sleep(max(0.0, self._quiet_from + _GRACE_S - time.monotonic()))
+            self._quiet_from, self._copying = time.monotonic(), Running(others)
+        _wait_until_over(self._quiet_from, self._copying)
+
+
+def _is_over(since: float | None, threads: Running) -> bool:
+    """Whether what *threads* were doing at the moment *since* has ended."""
+    now = time.monotonic()
+    if since is None or now < since + _GRACE_S:
+        return False
+    return now >= since + _LIMIT_S or not threads.go_on()
+
+
+def _wait_until_over(since: float, threads: Running) -> None:
+    time.sleep(max(0.0, since + _GRACE_S - time.monotonic()))
+    while not _is_over(since, threads):
+        time.sleep(_STEP_S)

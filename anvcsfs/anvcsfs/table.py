@@ -79,8 +79,8 @@ class Table(Names):
             Later: others are reading.
         """
         # A thread that asks isn't reading meanwhile.
-        alone = all(handle.pid == pid for handle in self.handles.of(node))
-        if not pin.tell(node.ino, self.view.notifier, pid, alone=alone):
+        others = [handle.pid for handle in self.handles.of(node) if handle.pid != pid]
+        if not pin.tell(node.ino, self.view.notifier, pid, others):
             return 0.0
         node.pinned = None
         return FOREVER_S
