@@ -137,6 +137,18 @@ def test_an_undo_can_be_undone(room: Room) -> None:
     assert shown(room) == before
 
 
+def test_what_was_taken_back_and_written_again_is_taken_back_again(room: Room) -> None:
+    """A peer's work keeps the file in the room: its history does not begin anew with an undo."""
+    edit(room, BEN, b"line 8\n", b"line eight\n")
+    for _ in range(3):
+        edit(room, ANN, b"line 2\n", b"line two\n")
+        told = undo(room)
+        assert shown(room)[b"a.py"] == TEXT.replace(b"line 8\n", b"line eight\n")
+        assert [one.kept for one in told.paths] == [()]
+        assert len(told.ops) == 1
+    assert [one.agent for one in room.contributors()] == ["ben"]
+
+
 def test_undoing_twice_changes_nothing_more(room: Room) -> None:
     edit(room, ANN, b"line 2\n", b"line two\n")
     edit(room, BEN, b"line 8\n", b"line eight\n")

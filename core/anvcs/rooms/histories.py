@@ -1,6 +1,6 @@
 """What happened to one file since it was last as in the base, op by op."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,15 @@ from anvcs.model.tree import Leaf
 from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.oplog import Op
 from anvcs.rooms.records import DROPPED
+
+
+def taken_back(ops: Sequence[Op], file: FileId) -> set[Seq]:
+    """Those of *ops*, which are about *file*, that a later one of them has reversed."""
+    gone: set[Seq] = set()
+    for op in reversed(ops):
+        if op.seq not in gone:  # an undo that was itself undone takes nothing back
+            gone.update(seq for each, seq in op.payload.undone if each == file)
+    return gone
 
 
 @dataclass(frozen=True, slots=True)

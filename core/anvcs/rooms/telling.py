@@ -9,6 +9,7 @@ from anvcs.model.ids import Seq
 from anvcs.model.room import Entry, OpRecord
 from anvcs.model.tree import EXECUTABLE, REGULAR, Leaf
 from anvcs.rooms.core import Core, is_dir
+from anvcs.rooms.histories import taken_back
 from anvcs.rooms.oplog import Op
 from anvcs.rooms.records import DROPPED
 
@@ -89,10 +90,7 @@ def contributors(core: Core, since: Seq, takes: Callable[[bytes], bool] = lambda
 
 def _standing(ops: Sequence[Op], entry: Entry) -> list[Op]:
     """Those of *ops* on *entry* that somebody did and nobody took back."""
-    gone: set[Seq] = set()
-    for op in reversed(ops):
-        if op.seq not in gone:  # an undo that was itself undone takes nothing back
-            gone.update(seq for file, seq in op.payload.undone if file == entry.id)
+    gone = taken_back(ops, entry.id)
     return [op for op in ops if op.seq not in gone and op.kind not in _NOBODYS]
 
 

@@ -19,7 +19,7 @@ from anvcs.rooms.claiming import free_name
 from anvcs.rooms.core import Change, Core, is_dir, to_crlf
 from anvcs.rooms.draft import Draft
 from anvcs.rooms.errors import PathInUse
-from anvcs.rooms.histories import History, file_history
+from anvcs.rooms.histories import History, file_history, taken_back
 from anvcs.rooms.moving import Mover
 from anvcs.rooms.oplog import START, Op
 from anvcs.rooms.saving import Attributes, Saver
@@ -130,6 +130,8 @@ class Undoer:
         if history is None:
             return None
         undone = frozenset(op.seq for op in history.ops if wanted(op))
+        if wanted.ops is None:
+            undone -= taken_back(history.ops, file)
         return (self._fate(history, undone), undone) if undone else None
 
     def _places(self, file: FileId) -> set[bytes]:
