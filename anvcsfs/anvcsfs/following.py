@@ -20,7 +20,6 @@ from anvcs.git import admin, indexing
 from anvcs.git.program import Git
 from anvcs.git.trees import EMPTY_TREE
 from anvcs.model.ids import Oid
-from anvcs.model.request import CommitRequest
 from anvcsfs.gitunits import GitUnits, Unit
 from anvcsfs.later import Later
 from anvcsfs.movers import Movers
@@ -451,5 +450,10 @@ class Follower:
         if view.room.seq == self._wip_seq or view.detached or self.units.unit is not None or view.room.stands_behind:
             return None
         self._wip_seq = view.room.seq
-        plan = self._committer.prepare(view.room, CommitRequest(message="work in progress"), stream=view.stream)
-        return lambda: self._committer.save_wip(plan)
+        room, stream = view.room, view.stream
+
+        def save() -> None:
+            if room.file.exists():  # a stream may be deleted as soon as no view shows it
+                self._committer.save_room(room, stream)
+
+        return save

@@ -13,6 +13,7 @@ import pyfuse3
 import trio
 
 from anvcs.rooms.core import Unchecked
+from anvcs.rooms.documents import warm_up
 from anvcs.rooms.room import Room
 from anvcs.views import ViewSpec, source_name
 from anvcsfs.adapter import Adapter
@@ -84,6 +85,7 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
         nursery.start_soon(_watch_git, parts, adapter)
         nursery.start_soon(_keep_index, parts, adapter)
         nursery.start_soon(_housekeeping, parts, adapter)
+        nursery.start_soon(adapter.attempt_in_thread, warm_up)
         await trio.lowlevel.checkpoint()
         ready()
 

@@ -146,12 +146,22 @@ class Committer:
 
     def prepare(self, room: Room, request: CommitRequest, *, stream: str, detached: bool = False) -> Plan:
         """What the commit will take, as the room is now."""
-        changes = [change for change in room.changes() if _wanted(change.path, request.paths)]
-        inputs = tuple(self._input(room, change) for change in changes)
         contributors = tuple(
             Contributor(agent=one.agent, model=one.model, added=one.added, removed=one.removed, paths=len(one.paths))
             for one in room.contributors(takes=lambda path: _wanted(path, request.paths))
         )
+        return self._plan(room, request, contributors, stream=stream, detached=detached)
+
+    def prepare_apart(self, room: Room, request: CommitRequest, *, stream: str, detached: bool = False) -> Plan:
+        """As `prepare`, through another window on the room; for a thread, while the room is in use."""
+        with room.reader() as reader:
+            return self.prepare(reader, request, stream=stream, detached=detached)
+
+    def _plan(
+        self, room: Room, request: CommitRequest, contributors: tuple[Contributor, ...], *, stream: str, detached: bool
+    ) -> Plan:
+        changes = [change for change in room.changes() if _wanted(change.path, request.paths)]
+        inputs = tuple(self._input(room, change) for change in changes)
         return Plan(
             request=request,
             stream=stream,
@@ -313,6 +323,12 @@ class Committer:
     def _reaches(self, head: Oid, commit: Oid) -> bool:
         git = Git(self._git.common_dir)
         return git.run("merge-base", "--is-ancestor", commit.hex(), head.hex(), allow=(1, 128)).code == 0
+
+    def save_room(self, room: Room, stream: str) -> None:
+        """`save_wip` of the room as it is now; for a thread, while the room is in use."""
+        with room.reader() as reader:
+            request = CommitRequest(message="work in progress")
+            self.save_wip(self._plan(reader, request, (), stream=stream, detached=False))
 
     def save_wip(self, plan: Plan) -> None:
         """Save the room as an ordinary commit under ``refs/anvcs/wip/``; a clean room has none."""

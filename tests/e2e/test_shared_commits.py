@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from anvcs.model.room import Author
+from anvcs.repository import Repository
 from anvcs_tools.bench.views import MountedView, ai_vcs, run_command
 from support.fixtures import Mounts
 from support.programs import git
@@ -182,6 +184,22 @@ def test_the_whole_room_twice_at_once(pair: Pair, repository: Path):
     assert any(isinstance(answer, dict) and answer["paths"] for answer in answers)
     assert at(repository, "doc") == "bob's doc"
     assert at(repository, "text").startswith("line 1\nann's 2")
+    for view in pair:
+        eventually(lambda view=view: status(view) == [], what="status")
+
+
+def test_a_commit_of_much(pair: Pair, repository: Path):
+    """So much is not read by the loop that serves requests; what is committed is the same."""
+    ann, _ = pair
+    names = [f"dir/new{number}" for number in range(150)]
+    with Repository.open(repository).room("main", Author(agent="cid", view="elsewhere")) as opened:
+        for name in names:
+            opened.room.write(name.encode(), b"one\ntwo\n")
+    edit(ann, "line 2\n", "ann's 2\n")
+    answer = commit(ann, message="much")
+    assert set(answer["paths"]) == {*names, "text"}
+    told = {one["agent"]: (one["added"], one["removed"]) for one in answer["contributors"]}
+    assert told == {"cid": (300, 0), "ann": (1, 1)}
     for view in pair:
         eventually(lambda view=view: status(view) == [], what="status")
 

@@ -26,6 +26,10 @@ _USAGE = b"""# Write a message here and close: the first line is the subject.
 _ATTEMPTS = 25
 _PAUSE_S = 0.01
 _PAUSES = 500
+_AT_ONCE = 1000
+"""Ops that the serving loop reads for a commit; more are read in a thread.  One takes about 20 µs."""
+_OPS_A_FILE = 8
+"""Reading a changed file's text takes as long as reading so many ops."""
 
 
 class _Progress:
@@ -57,6 +61,16 @@ class _Progress:
                 open_copy=follower.units.open_copy,
                 stream=view.stream,
                 detached=view.detached,
+            )
+        except Exception as error:  # noqa: BLE001 - as in `run`
+            self.outcome = error
+
+    def plan_apart(self, table: "Table") -> None:
+        """Plan a commit of much, in a thread."""
+        view = table.view
+        try:
+            self.plan = table.committer.prepare_apart(
+                view.room, self.request, stream=view.stream, detached=view.detached
             )
         except Exception as error:  # noqa: BLE001 - as in `run`
             self.outcome = error
@@ -157,6 +171,9 @@ class CommitRequests:
         table.follower.committing = True
         if state.request.scope == MINE:
             raise Later(lambda: state.plan_own(table))
+        files, ops = table.view.room.uncommitted
+        if files * _OPS_A_FILE + ops > _AT_ONCE:
+            raise Later(lambda: state.plan_apart(table))
         state.plan = table.committer.prepare(
             table.view.room, state.request, stream=table.view.stream, detached=table.view.detached
         )

@@ -43,6 +43,11 @@ def seed(text: bytes) -> bytes:
     return document.state()
 
 
+def warm_up() -> None:
+    """Load pycrdt, so that the first text need not wait for it; for any thread."""
+    Document()
+
+
 class Document:
     """One text under CRDT rules; any failure leaves it unusable."""
 

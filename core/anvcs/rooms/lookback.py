@@ -79,6 +79,12 @@ class LookingBack:
         """Return what pruning has emptied to the disk, when that is much; whether it was done."""
         return self._core.log.give_back()
 
+    @property
+    def uncommitted(self) -> tuple[int, int]:
+        """How many files the room has changed, and how many ops there were since the base: the price of a commit."""
+        core = self._core
+        return len(core.state.by_id), core.seq - core.log.base_since()
+
     def past(self, moment: Moment) -> Past | None:
         """The room as it was at *moment*; ``None``: the log doesn't tell of it (any more, or yet)."""
         seq = seq_of(self._core, moment)

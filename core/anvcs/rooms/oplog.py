@@ -199,6 +199,10 @@ class OpLog(PrunableLog):
         oid: Oid | None = self._rows(sql, (seq,))[0][0]
         return oid
 
+    def base_since(self) -> Seq:
+        """The op that moved the base last."""
+        return Seq(self._rows("SELECT max(seq) FROM bases")[0][0] or START)
+
     def base_moved(self, after: Seq, until: Seq) -> bool:
         """Whether an op in (*after*, *until*] moved the base."""
         sql = "SELECT 1 FROM bases WHERE seq > ? AND seq <= ?"
