@@ -20,6 +20,7 @@ from anvcs.git import admin, indexing
 from anvcs.git.program import Git
 from anvcs.git.trees import EMPTY_TREE
 from anvcs.model.ids import Oid
+from anvcsfs.gitcommands import builds_on_head
 from anvcsfs.gitunits import GitUnits, Unit
 from anvcsfs.later import Later
 from anvcsfs.movers import Movers
@@ -414,6 +415,15 @@ class Follower:
     def _built(self, base: Oid) -> None:
         self.note_index(base)
         self._index_stamp = self._stamp()
+
+    def meet_git(self, pid: int) -> None:
+        """The process *pid*, Git perhaps, looks for the repository: what it is going to build on is shown first.
+
+        In a view that stands still the branch may be further than the files and Git's index, to
+        which what peers committed would be something to undo.
+        """
+        if self._view.room.held and builds_on_head(pid):
+            self.sync()
 
     def wait_ready(self) -> None:
         """Called when Git opens the view's ``.git``: refs followed, index right.

@@ -8,6 +8,25 @@ _DEPTH = 16
 _VALUED = frozenset({"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env"})
 """Options of ``git`` itself whose value is the next argument."""
 _DISCARDING = frozenset({"checkout", "checkout--worker", "clean", "reset", "restore"})
+_OF_HEAD = frozenset(
+    [
+        "am",
+        "bisect",
+        "checkout",
+        "cherry-pick",
+        "commit",
+        "merge",
+        "pull",
+        "rebase",
+        "reset",
+        "restore",
+        "revert",
+        "rm",
+        "stash",
+        "switch",
+    ]
+)
+"""Commands that go by what HEAD has, to commit or to write something on top of it."""
 _OF_A_STASH = frozenset({"apply", "rm", "checkout-index"})
 """What ``git stash push`` lets other commands of Git do to the work tree."""
 
@@ -42,6 +61,12 @@ def first_of(pid: int) -> int:
 def discards(command: str, first: str | None) -> bool:
     """Whether *command*, a part of the command *first*, throws changes of the work tree away."""
     return command in _DISCARDING or (command in _OF_A_STASH and first == "stash")
+
+
+def builds_on_head(pid: int) -> bool:
+    """Whether *pid* is a command that goes by what HEAD has and that somebody else than Git has begun."""
+    command = command_of(pid)
+    return command in _OF_HEAD and command_of(_parent(pid)) is None
 
 
 def process_of(pid: int) -> Process | None:

@@ -42,6 +42,14 @@ def pair(repository: Path, tmp_path: Path, mounted: Mounts) -> Pair:
     return ann, bob
 
 
+@pytest.fixture
+def standing(repository: Path, tmp_path: Path, mounted: Mounts) -> Pair:
+    """As `pair`, but ann's view shows peers' work only when it is asked to."""
+    ann = mounted(repository, tmp_path / "ann", "--agent", "ann", "--follow", "manual")
+    bob = mounted(repository, tmp_path / "bob", "--agent", "bob")
+    return ann, bob
+
+
 def both_edit(ann: MountedView, bob: MountedView) -> str:
     """Each changes a line of the same file, bob makes a file of his own; the text without ann's line."""
     before = read(ann)
@@ -376,6 +384,81 @@ def test_ways_round_what_git_refuses(pair: Pair):
     for view in pair:
         shows(view, "text", text.replace("line 12\n", "other\n"))
         assert status(view) == [" M text", "?? bobs"]
+
+
+def stands(ann: MountedView, bob: MountedView, number: int) -> str:
+    """Let bob change another line, which ann's view doesn't show; bob's text."""
+    before = read(ann)
+    edit(bob, f"line {number}\n", f"bob's {number}\n")
+    assert read(ann) == before
+    return read(bob)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_standing_view_commits_on_top_of_what_peers_committed(standing: Pair, repository: Path, *, everything: bool):
+    """It takes in what they did first: its index and its files would undo that."""
+    ann, bob = standing
+    stands(ann, bob, 9)
+    edit(bob, "doc\n", "bob's doc\n", "doc")
+    git("commit", "-qam", "bob's", cwd=bob.path)
+    text = stands(ann, bob, 3)
+    (ann.path / "anns").write_text("ann's\n")
+    git("add", "-A", cwd=ann.path)
+    assert read(ann) == LINES
+    git("commit", "-qm", "ann's", *(["-a"] if everything else []), cwd=ann.path)
+    assert git("log", "--format=%s", "-2", "main", cwd=repository).splitlines() == ["ann's", "bob's"]
+    taken = git("show", "--format=", "--name-only", "main", cwd=repository).split()
+    assert taken == (["anns", "text"] if everything else ["anns"])
+    assert git("show", "main:doc", cwd=repository) == "bob's doc"
+    assert read(ann) == text
+    rest = [] if everything else [" M text"]
+    for view in standing:
+        eventually(lambda view=view: status(view) == rest, what=f"status in {view.path}")
+    stands(ann, bob, 5)
+
+
+def test_a_standing_view_and_commands_that_discard(standing: Pair):
+    ann, bob = standing
+    for number, command in ((9, ("checkout", "--", "text")), (8, ("reset", "-q", "--hard"))):
+        edit(ann, "line 2\n", "ann's 2\n")
+        text = stands(ann, bob, number).replace("ann's 2\n", "line 2\n")
+        git(*command, cwd=ann.path)
+        for view in standing:
+            shows(view, "text", text)
+            assert status(view) == [" M text"]
+    git("commit", "-qam", "bob's", cwd=bob.path)
+    (ann.control / "sync").write_text("now")
+    edit(ann, "line 2\n", "ann's 2\n")
+    git("stash", "-q", cwd=ann.path)
+    shows(bob, "text", text)
+    text = stands(ann, bob, 12)
+    git("commit", "-qam", "more of bob's", cwd=bob.path)
+    git("stash", "pop", "-q", cwd=ann.path)
+    for view in standing:
+        shows(view, "text", text.replace("line 2\n", "ann's 2\n"))
+        assert status(view) == [" M text"]
+    stands(ann, bob, 3)
+
+
+def test_a_standing_view_goes_elsewhere_and_comes_back(standing: Pair, repository: Path):
+    ann, bob = standing
+    (ann.path / "anns").write_text("ann's\n")
+    git("add", "anns", cwd=ann.path)
+    git("commit", "-qm", "anns", cwd=ann.path)
+    text = stands(ann, bob, 9)
+    git("switch", "-q", "side", cwd=ann.path)
+    assert read(ann) == LINES
+    git("switch", "-q", "main", cwd=ann.path)
+    assert read(ann) == text
+    text = stands(ann, bob, 8)
+    git("rebase", "-q", "side", cwd=ann.path)
+    assert git("log", "--format=%s", "main", cwd=repository).splitlines() == ["anns", "side", "main"]
+    for view in standing:
+        shows(view, "doc", "doc\nside\n")
+        shows(view, "text", text)
+        assert status(view) == [" M text"]
+    stands(ann, bob, 3)
+    assert (ann.control / "follow").read_text() == "manual\n"
 
 
 def test_a_soft_reset_uncommits_for_everybody(pair: Pair):

@@ -12,7 +12,7 @@ import pytest
 from anvcs.git import admin
 from anvcs.model.ids import Oid
 from anvcsfs import following
-from anvcsfs.gitcommands import command_of, discards, first_of
+from anvcsfs.gitcommands import builds_on_head, command_of, discards, first_of
 from anvcsfs.movers import Movers
 
 
@@ -57,6 +57,7 @@ def test_which_command(
 ):
     processes.append(waiting(named_git, *words))
     assert command_of(processes[0].pid) == command
+    assert builds_on_head(processes[0].pid) is (command != "")
     assert first_of(processes[0].pid) == processes[0].pid
 
 
@@ -80,6 +81,7 @@ def test_the_process_that_a_command_began_with(named_git: Path, processes: list[
     assert process.stdout is not None
     child = int(process.stdout.readline())
     assert first_of(child) == process.pid
+    assert not builds_on_head(child)  # a part of another command
     process.kill()
     os.kill(child, 9)
 

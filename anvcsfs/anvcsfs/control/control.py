@@ -144,6 +144,8 @@ class Control:
         writes = flags & os.O_ACCMODE != os.O_RDONLY
         if writes and node.request is None:
             raise OSError(errno.EACCES, f"{os.fsdecode(node.name)} can only be read")
+        if node.name == b".git":
+            self._table.follower.meet_git(caller.pid)
         handle = ControlHandle(node, caller.pid)
         if not writes and not isinstance(node, GrowingFile):
             handle.content = self._content(node)
