@@ -32,6 +32,9 @@ from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, Leaf
 from anvcs.note_queue import NoteQueue
 from anvcs.rooms.room import Room
 
+_MOST_CREDITS = 50
+"""How many commits are looked at for one that took an agent's work along."""
+
 
 class NothingToCommit(AnvcsError):
     """Nothing differs from the stream's head (or nothing of what the request names)."""
@@ -183,6 +186,21 @@ class Committer:
         if entry.content is Content.OPAQUE:
             return _Input(path, entry.mode, old, file=room.object_path(entry), value=entry.ref)
         return _Input(path, entry.mode, old, data=room.read(entry))
+
+    def find_credit(self, agent: str, head: Oid, since: Oid | None) -> Oid | None:
+        """The newest commit up to *head* and after *since* that took along what *agent* had done."""
+        if not agent:
+            return None
+        line = f"Co-authored-by: {_credit(commits.agent_signature(agent))}".encode("utf-8", "surrogateescape")
+        at: Oid | None = head
+        for _ in range(_MOST_CREDITS):
+            if at is None or at == since:
+                break
+            info = self._git.commit_info(at)
+            if line in info.message.splitlines():
+                return at
+            at = info.parents[0] if info.parents else None
+        return None
 
     # Writing to Git
 

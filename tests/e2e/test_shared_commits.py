@@ -188,6 +188,19 @@ def test_the_whole_room_twice_at_once(pair: Pair, repository: Path):
         eventually(lambda view=view: status(view) == [], what="status")
 
 
+def test_who_is_second_is_told_of_the_commit_that_has_its_work(pair: Pair):
+    """Once, however late it asks; then there is nothing to commit."""
+    ann, bob = pair
+    both_edit(ann, bob)
+    first = commit(ann, message="all of it")
+    answer = commit(bob, message="mine")
+    assert (answer["ok"], answer["commit"], answer["paths"]) == (True, first["commit"], [])
+    assert first["commit"] in answer["notes"][0]
+    for view in pair:
+        with pytest.raises(OSError, match="No data available"):
+            commit(view, message="again")
+
+
 def test_a_commit_of_much(pair: Pair, repository: Path):
     """So much is not read by the loop that serves requests; what is committed is the same."""
     ann, _ = pair

@@ -73,6 +73,19 @@ def test_what_a_commit_costs_to_plan(opened: OpenRoom, committer: Committer):
     assert opened.room.uncommitted == (1, 1)
 
 
+def test_which_commit_took_an_agents_work_along(opened: OpenRoom, committer: Committer):
+    before = opened.room.base
+    first = committer.execute(committer.prepare(opened.room, _REQUEST, stream="main")).commit
+    opened.room.move_base(first, keep=True)
+    assert committer.find_credit("bob", first, before) == first
+    assert committer.find_credit("bob", first, first) is None
+    assert committer.find_credit("ann", first, before) is None  # its author
+    assert committer.find_credit("", first, before) is None
+    opened.room.write(b"a", b"ann's again\n")
+    second = committer.execute(committer.prepare(opened.room, _REQUEST, stream="main")).commit
+    assert committer.find_credit("bob", second, before) == first
+
+
 def test_a_room_is_saved_from_a_thread_while_it_is_written(
     repository: Repository, opened: OpenRoom, committer: Committer
 ):

@@ -90,6 +90,8 @@ class CommitRequests:
     def __init__(self, table: "Table", reports: Reports) -> None:
         self._table = table
         self._reports = reports
+        self._answered = table.view.room.base
+        """The last commit that a request here was told of: what was before it is old news."""
         self.policy = ""
         """The configuration's ``agent.commit_policy``."""
 
@@ -113,6 +115,7 @@ class CommitRequests:
             # What this raises (the room is busy, a file is to be hashed) brings us back to this commit.
             self._table.follower.committed(outcome)
             self._table.follower.committing = False
+            self._answered = outcome.commit
             return document(commit_answer(outcome))
         state.outcome = None
         self._table.follower.committing = False
@@ -123,20 +126,32 @@ class CommitRequests:
                 self._start(state)
             raise StreamBusy(outcome.stream)
         assert outcome is not None  # _start raised otherwise
-        if isinstance(outcome, NothingToCommit) and state.attempts > 1 and self._table.view.room.base != state.base:
-            return self._taken(state)
-        raise outcome
+        taken = self._taken_by(state) if isinstance(outcome, NothingToCommit) else None
+        if taken is None:
+            raise outcome
+        return self._taken(state, taken)
 
-    def _taken(self, state: _Progress) -> bytes:
-        """Another commit was faster, and has what this one was to take."""
-        view = self._table.view
-        base = view.room.base
-        note = "a commit made at the same moment has this work already"
+    def _taken_by(self, state: _Progress) -> Oid | None:
+        """The commit that was faster, and has what this one was to take."""
+        view, request = self._table.view, state.request
+        head, since = view.room.base, self._answered
+        self._answered = head
+        if head is None:
+            return None
+        if state.attempts > 1 and head != state.base:
+            return head
+        if request.paths:
+            return None  # it may have taken others
+        return self._table.committer.find_credit(request.agent or view.author.agent, head, since)
+
+    def _taken(self, state: _Progress, commit: Oid) -> bytes:
+        """The answer of who finds its work committed by another."""
+        note = f"the commit {commit.hex()}, made by another meanwhile, has this work already"
         return document(
             {
                 "ok": True,
-                "commit": base.hex() if base else None,
-                "stream": view.stream,
+                "commit": commit.hex(),
+                "stream": self._table.view.stream,
                 "subject": state.request.message.split("\n", 1)[0],
                 "paths": [],
                 "contributors": [],
