@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anvcs.git import admin
+from anvcs.git import admin, index_switch
 from anvcs.git.admin import Branch, Detached
 from anvcs.git.history import Signature
 from anvcs.model.ids import Oid
@@ -223,6 +223,27 @@ def test_gc_elsewhere_takes_nothing(view, repo):
     admin.remove(view.common, view.dir, "v")
     assert not view.dir.exists()
     assert not git(repo, "for-each-ref", "refs/anvcs")
+
+
+def test_gc_takes_nothing_that_is_staged_for_another_stream(view, repo):
+    """A view that shows another stream has put its index aside."""
+    heads = {name: Oid(bytes.fromhex(git(repo, "rev-parse", name).strip())) for name in ("main", "other")}
+    (view.mount / "file").write_text("staged on main\n")
+    git(view.mount, "add", "file")
+    staged = git(view.mount, "rev-parse", ":file").strip()
+    index_switch.switch(view.dir, ("main", heads["main"]), ("other", heads["other"]))
+    admin.set_head(view.dir, admin.Branch("refs/heads/other"), "switch")
+    assert git(view.mount, "diff", "--cached", "--name-only") == ""
+    assert admin.keep(view.dir, "v") is not None
+    git(repo, "gc", "-q", "--prune=now")
+    git(repo, "cat-file", "-e", staged)
+    index_switch.switch(view.dir, ("other", heads["other"]), ("main", heads["main"]))
+    admin.set_head(view.dir, admin.Branch("refs/heads/main"), "switch")
+    assert git(view.mount, "diff", "--cached", "--name-only") == "file\n"
+    index_switch.switch(view.dir, ("main", heads["main"]), ("other", heads["other"]))
+    index_switch.forget(view.dir, "main")
+    admin.keep(view.dir, "v")
+    assert staged not in git(repo, "rev-list", "--objects", "refs/anvcs/keep/v")
 
 
 def test_keeping_an_unfinished_merge(view):

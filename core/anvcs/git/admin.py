@@ -14,6 +14,7 @@ import os
 import shlex
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,7 @@ exec cat ".anvcs/fsmonitor/${2:-0}" 2>/dev/null
 """
 _LOG_TAIL = 4096  # bytes; a reflog line is some 200
 _ZERO = b"0" * 40
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _PSEUDO_REFS = ("ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD", "AUTO_MERGE", "FETCH_HEAD")
 _MOST_KEPT = 500  # commits of the reflog
 
@@ -207,7 +209,7 @@ def keep_ref(view: str) -> str:
 
 
 def keep(directory: Path, view: str) -> Oid | None:
-    """Keep from git's gc what only the view's index, HEAD and HEAD's log refer to; the keeping commit.
+    """Keep from git's gc what only the view's indexes, HEAD and HEAD's log refer to; the keeping commit.
 
     Call it now and then, and when the view ends.  Equal contents give the same commit.
     """
@@ -254,23 +256,33 @@ def _existing(git: Git, names: list[str]) -> list[str]:
 
 
 def _staged(git: Git) -> set[tuple[bytes, bytes]]:
-    """Mode and id of blobs in the index that HEAD's tree lacks, those of unfinished merges included."""
-    if not (git.git_dir / "index").exists():
-        return set()
-    unborn = git.run("rev-parse", "--verify", "--quiet", "HEAD^{tree}", allow=(1,)).code != 0
-    base = "4b825dc642cb6eb9a060e54bf8d69288fbee4904" if unborn else "HEAD"
-    changed = git.run("diff-index", "--cached", "--raw", "-z", "--no-renames", "--abbrev=40", base).out.split(b"\0")
+    """Mode and id of blobs that an index of the view has and its commit lacks, those of unfinished merges included."""
+    from anvcs.git import index_switch  # here, because commands that only look for a view need none of it
+
+    found: set[tuple[bytes, bytes]] = set()
+    if (git.git_dir / "index").exists():
+        unborn = git.run("rev-parse", "--verify", "--quiet", "HEAD^{tree}", allow=(1,)).code != 0
+        found |= _added(git, _EMPTY_TREE if unborn else "HEAD")
+    for index, base in index_switch.put_aside(git.git_dir):
+        against = base.hex() if _existing(git, [base.hex()]) else _EMPTY_TREE
+        found |= _added(git, against, {"GIT_INDEX_FILE": str(index)})
+    # A blob staged both as a file and as a link needs one entry only.
+    return {(mode, oid) for oid, mode in {oid: mode for mode, oid in sorted(found)}.items()}
+
+
+def _added(git: Git, base: str, env: Mapping[str, str] | None = None) -> set[tuple[bytes, bytes]]:
+    """Mode and id of blobs in an index that *base* lacks."""
+    command = ("diff-index", "--cached", "--raw", "-z", "--no-renames", "--abbrev=40", base)
     found = set()
-    for line in changed[0::2]:
+    for line in git.run(*command, env=env).out.split(b"\0")[0::2]:
         fields = line.split()
         if len(fields) == 5 and fields[3] != _ZERO and fields[1] != b"160000":
             found.add((fields[1], fields[3]))
-    for line in git.run("ls-files", "-u", "-z").out.split(b"\0"):
+    for line in git.run("ls-files", "-u", "-z", env=env).out.split(b"\0"):
         if line and not line.startswith(b"160000"):
             mode, oid = line.split()[:2]
             found.add((mode, oid))
-    # A blob staged both as a file and as a link needs one entry only.
-    return {(mode, oid) for oid, mode in {oid: mode for mode, oid in sorted(found)}.items()}
+    return found
 
 
 def _head_bytes(head: Head) -> bytes:

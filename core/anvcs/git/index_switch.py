@@ -6,6 +6,7 @@ an index of its own, put aside while another one is shown.
 
 import os
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 
 from anvcs.git.index_update import Plumbing, index_info
@@ -13,6 +14,7 @@ from anvcs.git.indexing import locked_index
 from anvcs.model.ids import Oid
 
 _FOLDER = "indexes"
+_BASE = "@base"
 
 
 def switch(admin_dir: Path, old: tuple[str, Oid | None], new: tuple[str, Oid]) -> None:
@@ -46,6 +48,14 @@ def switch(admin_dir: Path, old: tuple[str, Oid | None], new: tuple[str, Oid]) -
             copy.unlink(missing_ok=True)
 
 
+def put_aside(admin_dir: Path) -> Iterator[tuple[Path, Oid]]:
+    """The indexes of streams that are not shown, and the commits they stand on."""
+    for index in sorted((admin_dir / _FOLDER).glob("*")):
+        base = None if index.name.endswith(_BASE) else _base_of(index)
+        if base is not None:
+            yield index, base
+
+
 def forget(admin_dir: Path, stream: str) -> None:
     """The stream is no more: so is what was staged for it."""
     _forget(_kept(admin_dir / _FOLDER, stream))
@@ -67,7 +77,7 @@ def _kept(folder: Path, stream: str) -> Path:
 def _base_of(kept: Path) -> Oid | None:
     """The commit that an index put aside stands on; ``None`` when there is none."""
     try:
-        return Oid(bytes.fromhex(kept.with_name(f"{kept.name}@base").read_text())) if kept.exists() else None
+        return Oid(bytes.fromhex(kept.with_name(f"{kept.name}{_BASE}").read_text())) if kept.exists() else None
     except (FileNotFoundError, ValueError):
         return None
 
@@ -75,9 +85,9 @@ def _base_of(kept: Path) -> Oid | None:
 def _put_aside(index: Path, kept: Path, base: Oid) -> None:
     _forget(kept)
     os.link(index, kept)
-    kept.with_name(f"{kept.name}@base").write_text(base.hex())  # last: without it the file means nothing
+    kept.with_name(f"{kept.name}{_BASE}").write_text(base.hex())  # last: without it the file means nothing
 
 
 def _forget(kept: Path) -> None:
-    kept.with_name(f"{kept.name}@base").unlink(missing_ok=True)
+    kept.with_name(f"{kept.name}{_BASE}").unlink(missing_ok=True)
     kept.unlink(missing_ok=True)
