@@ -22,7 +22,7 @@ from pyfuse3 import (
 
 from anvcs.errors import AnvcsError
 from anvcs.rooms.errors import NotCompared, RoomBusy
-from anvcsfs.control_nodes import ControlFile
+from anvcsfs.control_nodes import ControlFile, ControlHandle
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import FileHandle
 from anvcsfs.later import Later
@@ -329,13 +329,17 @@ class Adapter(pyfuse3.Operations):
         if flags & (os.O_ACCMODE | os.O_TRUNC):
             handle = await self._change(ctx.pid, lambda: self._table.open(inode, flags, ctx))
         else:
-            handle = await self._call(lambda: self._table.open(inode, flags, ctx))
+            handle = await self._call(lambda: self._open_to_read(inode, flags, ctx))
         direct = isinstance(handle.node, ControlFile)
         # What it opened may be news that came with this very request: no read before the kernel knows.
         await self._until_sent(inode)
         # What the kernel has cached is right: whatever changed behind its back was invalidated.
         kept = isinstance(handle, FileHandle) and (handle.node.on_disk or handle.keeps_pages)
         return FileInfo(fh=FileHandleT(handle.number), direct_io=direct, keep_cache=kept)
+
+    def _open_to_read(self, inode: int, flags: int, ctx: RequestContext) -> FileHandle | ControlHandle:
+        self._table.follower.units.meet_head()
+        return self._table.open(inode, flags, ctx)
 
     async def _until_told(self, inode: InodeT) -> None:
         """Let no open begin while the kernel has still to be told that what it knows of the file is old."""

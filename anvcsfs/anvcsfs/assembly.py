@@ -22,6 +22,7 @@ from anvcs.note_queue import NoteQueue
 from anvcs.repository import Repository
 from anvcs.rooms.room import Room
 from anvcs.views import ViewSpec
+from anvcsfs.farewell import Farewells
 from anvcsfs.following import Follower, stream_of
 from anvcsfs.gitunits import GitUnits
 from anvcsfs.refreshing import Refresher
@@ -165,8 +166,9 @@ class _Builder:
         )
         refresher = Refresher(view, table.inodes, table.files, table.handles)
         units = GitUnits(view, self._admin, lambda file: self._open(file, None, limits.text_bytes))
+        farewells = Farewells(view, table.inodes, table.files)
         switcher = Switcher(
-            view, lambda name, base, _: self.open_room(name, base, limits.text_bytes), self._store.room_file
+            view, farewells, lambda name, base, _: self.open_room(name, base, limits.text_bytes), self._store.room_file
         )
         units.recover(lambda name: self.open_room(name, self._base(name), limits.text_bytes))
         table.follower = Follower(
@@ -176,7 +178,7 @@ class _Builder:
             committer=committer,
             admin_dir=self._admin,
             units=units,
-            settler=Settler(view, units, refresher, table.inodes, table.files),
+            settler=Settler(view, units, refresher, table.inodes, table.files, farewells),
             switcher=switcher,
             stat_job=lambda base: self._index_job(view, base),
         )

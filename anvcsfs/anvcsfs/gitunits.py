@@ -135,7 +135,7 @@ class GitUnits:
         self.begun: Callable[[], None] = lambda: None
         """Called when a command begins."""
         self.moved_on: Callable[[], None] = lambda: None
-        """Called when the command under way has gone to another branch and goes on writing."""
+        """Called when HEAD has moved, before something is written."""
         self.catch_up: Callable[[], None] = lambda: None
         """Shows what other processes appended so far."""
 
@@ -147,8 +147,7 @@ class GitUnits:
         Raises:
             Later: a command of Git begins, and the room has to be copied first.
         """
-        if self.unit is not None and self._has_left(self.unit):
-            self.moved_on()
+        self.meet_head()
         if self.unit is None and not self._begins(pid, removes=removes):
             return
         unit = self.unit
@@ -171,6 +170,11 @@ class GitUnits:
         unit.writers[pid] = marked
         return marked
 
+    def meet_head(self) -> None:
+        """Before something is opened or written: what HEAD names by now is what is meant."""
+        if self._is_elsewhere() if self.unit is None else self._has_left(self.unit):
+            self.moved_on()
+
     def leave(self) -> None:
         """The request is answered."""
         if self._view.by_git:
@@ -190,11 +194,26 @@ class GitUnits:
         return self.unit is not None and self.unit.over
 
     def _has_left(self, unit: Unit) -> bool:
-        found = os.stat(self._admin / "HEAD")  # asked before every request
+        return not unit.is_home(self._read_head())
+
+    def _is_elsewhere(self) -> bool:
+        """Whether HEAD has moved without a file being written (``git switch -c``), and nobody has noticed yet."""
+        try:
+            head = self._read_head()
+        except (FileNotFoundError, admin.DamagedHead):  # told by who follows it
+            return False
+        view = self._view
+        if isinstance(head, admin.Branch):
+            return view.detached or head.name != f"refs/heads/{view.stream}"
+        return not view.detached
+
+    def _read_head(self) -> admin.Head:
+        """Where HEAD is; asked before every request, so the file is only read when it is another."""
+        found = os.stat(self._admin / "HEAD")
         stamp = found.st_ino, found.st_mtime_ns
         if self._head is None or self._head[0] != stamp:
             self._head = stamp, admin.read_head(self._admin)
-        return not unit.is_home(self._head[1])
+        return self._head[1]
 
     def _begins(self, pid: int, *, removes: bool) -> bool:
         view = self._view

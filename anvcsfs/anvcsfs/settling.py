@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from anvcs.model.ids import Oid
+from anvcs.model.ids import Oid, Seq
+from anvcsfs.farewell import Farewells
 from anvcsfs.gitunits import GitUnits
 from anvcsfs.inodes import Inodes
 from anvcsfs.nodes import Dir, File, Place
@@ -17,8 +18,17 @@ _Times = tuple[int, int, int]
 class Settler:
     """Ends a command's time apart, and keeps what Git's index says of the files that it wrote right."""
 
-    def __init__(self, view: View, units: GitUnits, refresher: Refresher, inodes: Inodes, files: SharedFiles) -> None:
+    def __init__(
+        self,
+        view: View,
+        units: GitUnits,
+        refresher: Refresher,
+        inodes: Inodes,
+        files: SharedFiles,
+        farewells: Farewells,
+    ) -> None:
         self._view = view
+        self._farewells = farewells
         self._units = units
         self._refresher = refresher
         self._inodes = inodes
@@ -36,8 +46,10 @@ class Settler:
         self._times = dict(self._times_of(outcome.by_git))
         copy = unit.copy
         self.gone = [path for path in outcome.by_git if not stays and copy.entry(path) is None and copy.hides(path)]
-        since = unit.record.since
+        since = Seq(unit.record.since)
+        leave = self._farewells.prepare(since)
         self._units.close()
+        leave()
         self._view.cache.clear()  # the copy numbered its versions as the room now numbers others
         for path in outcome.touched:
             self._renumber(path, since)

@@ -94,9 +94,10 @@ class SharedFiles:
             return node.work.content()
         if node.data is not None:
             return node.data
-        return self._content_of(node, node.source)
+        return self.content_of(node, node.source)
 
-    def _content_of(self, node: File, source: object) -> bytes:
+    def content_of(self, node: File, source: object) -> bytes:
+        """All content that *node* has, or had, from *source*."""
         if isinstance(source, HistorySource):
             source = source.entry
         if isinstance(source, TreeEntry):
@@ -138,7 +139,7 @@ class SharedFiles:
         if node.work is not None:
             return node.work.read(offset, length)
         if node.pinned is not None and node.pinned.source is not None:
-            data = self._content_of(node, node.pinned.source)
+            data = self.content_of(node, node.pinned.source)
             node.pinned.was_read()
             return data[offset : offset + length]
         if self.size(node) > BIG_BYTES:
@@ -492,6 +493,8 @@ class SharedFiles:
             source = node.source
             if isinstance(source, Entry) and source.content in (Content.TEXT, Content.INLINE):
                 node.data = self.content(node)
+                if source.content_seq < 0:  # of a room that is no longer shown
+                    node.source = None
 
     def lost_name(self, node: File, before: Seq) -> None:
         """Somebody else deleted *node*; op *before* still had it.  A later save by who has it open brings it back."""

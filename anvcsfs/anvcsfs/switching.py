@@ -19,6 +19,7 @@ from anvcs.presence import folder_of
 from anvcs.rooms.forking import remove_room
 from anvcs.rooms.room import Room
 from anvcsfs.carrying import carry
+from anvcsfs.farewell import Farewells
 from anvcsfs.view import View
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,14 @@ class Switcher:
     """Opens the room that HEAD names, and closes the one before."""
 
     def __init__(
-        self, view: View, open_room: Callable[[str, Oid | None, bool], Room], room_file: Callable[[str], Path]
+        self,
+        view: View,
+        farewells: Farewells,
+        open_room: Callable[[str, Oid | None, bool], Room],
+        room_file: Callable[[str], Path],
     ) -> None:
         self._view = view
+        self._farewells = farewells
         self._open_room = open_room
         self._own = f"~{view.folder.name}"
         self._own_file = room_file(self._own)
@@ -58,10 +64,12 @@ class Switcher:
                 if was_own and not detached:
                     new.take(list(_brought(view.git, old)))
                 paths = _differing(view.git, old, new)
+            leave = self._farewells.prepare()
         except BaseException:
             new.close()
             raise
         view.room, view.stream, view.detached = new, stream, detached
+        leave()
         view.entered(new)
         old.close()
         if was_own and not detached:

@@ -61,6 +61,34 @@ def test_a_switch_leaves_work_open_files_and_local_files(ann: MountedView):
     assert git("diff", "--cached", "--name-only", cwd=ann.path) == "doc"
 
 
+@pytest.mark.parametrize("by_git", [False, True])
+def test_rooms_that_count_alike_are_told_apart(ann: MountedView, *, by_git: bool):
+    """A file's first edit has the same number in both rooms; what is open stays readable."""
+    edit(ann, "line 2\n", "two\n")
+    only = ann.path / "only"
+    only.write_text("only on main\n")
+    published(ann, "only")
+    git("switch", "-q", "-c", "topic", cwd=ann.path)
+    edit(ann, "line 3\n", "a much longer line\n")  # at once: it must not go to the room that was left
+    texts = {"main": LINES.replace("line 2\n", "two\n"), "topic": LINES.replace("line 3\n", "a much longer line\n")}
+
+    def go(stream: str) -> None:
+        if by_git:
+            git("switch", "-q", "-f", stream, cwd=ann.path)
+        else:
+            switch(ann, stream)
+        shows(ann, "text", texts[stream])
+        assert (ann.path / "text").stat().st_size == len(texts[stream])
+
+    go("main")
+    with only.open("rb", buffering=0) as file:
+        go("topic")
+        assert not only.exists()
+        assert os.fstat(file.fileno()).st_size == 13
+        assert file.read() == b"only on main\n"
+    go("main")
+
+
 def test_what_was_staged_follows_its_branch(ann: MountedView, repository: Path):
     (ann.path / "doc").write_text("staged\n")
     git("add", "doc", cwd=ann.path)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -13,6 +14,7 @@ from anvcs.git import admin
 from anvcs.model.ids import Oid
 from anvcsfs import following
 from anvcsfs.gitcommands import builds_on_head, command_of, discards, first_of
+from anvcsfs.gitunits import GitUnits
 from anvcsfs.movers import Movers
 
 
@@ -137,6 +139,33 @@ def test_one_look_at_head_tells_where_a_command_went(monkeypatch: pytest.MonkeyP
     settled = follower._settle.call_args
     assert (settled.args[1], settled.kwargs["over"]) == (admin.Detached(commit), False)
     follower._switch.assert_called_once_with("main", commit, detached=True)
+
+
+def test_nothing_is_written_before_a_moved_head_is_followed(tmp_path: Path):
+    """``git switch -c`` writes no file: what comes right after it belongs to the new branch."""
+    view = SimpleNamespace(folder=tmp_path, stream="main", detached=False, read_only=False, lost=False)
+    units = GitUnits(view, tmp_path, MagicMock())
+    followed: list[str] = []
+
+    def follow() -> None:
+        head = admin.read_head(tmp_path)
+        view.detached = isinstance(head, admin.Detached)
+        followed.append("a commit" if isinstance(head, admin.Detached) else head.name)
+
+    units.moved_on = follow
+    units.enter(os.getpid())  # no HEAD at all: the repository is gone
+    (tmp_path / "HEAD").write_text("ref: refs/heads/main\n")
+    units.enter(os.getpid())
+    assert followed == []
+    (tmp_path / "HEAD.lock").write_text("1" * 40 + "\n")
+    (tmp_path / "HEAD.lock").rename(tmp_path / "HEAD")
+    units.enter(os.getpid())
+    units.enter(os.getpid())
+    assert followed == ["a commit"]
+    (tmp_path / "HEAD.lock").write_text("ref: refs/heads/topic\n")
+    (tmp_path / "HEAD.lock").rename(tmp_path / "HEAD")
+    units.enter(os.getpid())
+    assert followed == ["a commit", "refs/heads/topic"]
 
 
 def head_log(admin: Path, *moves: tuple[str, str]) -> None:
