@@ -8,7 +8,7 @@ the other, each with all of its paths.  Only directories that are loaded cost an
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -44,17 +44,22 @@ class Refresher:
         """Paths that others changed, with the last op before that."""
         self._reloads: dict[Dir, dict[bytes, None]] = {}
         """Loaded directories to be read again, each with the paths for whose sake."""
+        self._failed: dict[Dir, dict[bytes, None]] = {}
+        """Directories that could not be read: the next news try again."""
         self._unloaded: dict[bytes, None] = {}
         """Changed paths of which nothing is in memory."""
 
     def apply(self, changed: Iterable[bytes]) -> None:
         """The content or existence of *changed* paths is new; other sources may be, too."""
+        self._try_again()
         self._paths.update(dict.fromkeys(changed))
         self._note_base()
         self.go_on(inf)
 
-    def take(self, told: Iterable[Moved]) -> None:
+    def take(self, told: Sequence[Moved]) -> None:
         """Note what other processes did; `go_on` shows it."""
+        if told:
+            self._try_again()
         for moved in told:
             if self._view.behind is None:
                 self._view.behind = Seq(moved.seq - 1)
@@ -65,6 +70,11 @@ class Refresher:
             if moved.renamed is not None:
                 self._renamed.append((moved, *moved.renamed))
         self._note_base()
+
+    def _try_again(self) -> None:
+        for node, paths in self._failed.items():
+            self._reloads[node] = self._reloads.get(node, {}) | paths
+        self._failed.clear()
 
     def go_on(self, until: float) -> bool:
         """Work until `time.monotonic` passes *until*; whether everything is done."""
@@ -86,7 +96,11 @@ class Refresher:
             self._find(path)
         elif self._reloads:
             node, paths = self._reloads.popitem()
-            self._reload(node, paths)
+            try:
+                self._reload(node, paths)
+            except BaseException:
+                self._failed[node] = self._failed.get(node, {}) | paths
+                raise
         elif self._unloaded:
             path, _ = self._unloaded.popitem()
             self._note_time(path)

@@ -1,6 +1,7 @@
 """Shared files: their bytes, and how a save reaches the room."""
 
 import errno
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from anvcsfs.nodes import Dir, File, HistorySource, Place
 from anvcsfs.placing import Placing
 from anvcsfs.view import BIG_BYTES, RULE_FILES, View
 from anvcsfs.working import Working
+
+log = logging.getLogger(__name__)
 
 
 def _likeness(text: bytes, other: bytes) -> int:
@@ -498,7 +501,13 @@ class SharedFiles:
 
     def lost_name(self, node: File, before: Seq) -> None:
         """Somebody else deleted *node*; op *before* still had it.  A later save by who has it open brings it back."""
-        self.keep_content(node)
+        try:
+            self.keep_content(node)
+        except RoomBusy:
+            node.unlinked = False
+            raise
+        except (AnvcsError, OSError) as error:  # who has it open gets an error when it reads
+            log.warning("what %r contained can't be read any more: %s", node.path, error)
         if node.unlinked and node.taken is None:
             node.taken = before
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from anvcs.rooms.errors import RoomBusy, RoomDamaged
 from anvcsfs.later import Later
 from anvcsfs.nodes import Dir, File, Place
 from support.company import Peer, peers, publish
@@ -312,6 +313,46 @@ def test_a_new_base_is_taken_in_by_slices(two: list[Peer]):
         ben.refresher.take([])  # others append all the time
     assert top.tree == ben.table.view.base_tree()
     assert {each: ben.at(each).tree for each in old} == old
+
+
+def test_a_directory_that_could_not_be_read_is_read_at_the_next_news(two: list[Peer], monkeypatch):
+    ann, ben = two
+    ben.walk()
+    fresh = ben.table.inodes.fresh_children
+
+    def busy(_: Dir) -> None:
+        raise RoomBusy(ben.room.file, None)
+
+    monkeypatch.setattr(ben.table.inodes, "fresh_children", busy)
+    ann.room.write(b"src/new", b"x\n")
+    with pytest.raises(RoomBusy):
+        ben.hear()
+    monkeypatch.setattr(ben.table.inodes, "fresh_children", fresh)
+    assert b"new" not in ben.names(b"src")
+    ann.room.write(b"elsewhere", b"x\n")
+    ben.hear()
+    assert b"new" in ben.names(b"src")
+
+
+def test_what_cant_be_read_any_more_goes_all_the_same(two: list[Peer], monkeypatch):
+    """The bytes of a deleted file that somebody has open are gone with it; the rest of the directory is not."""
+    ann, ben = two
+    ann.room.write(b"src/open", b"x\n")
+    ben.hear()
+    handle = ben.open(b"src/open", os.O_RDONLY)
+    ben.names(b"src")
+    ann.room.remove(b"src/open")
+    ann.room.write(b"src/new", b"x\n")
+
+    def lost(*_: object) -> bytes:
+        raise RoomDamaged(ben.room.file, "a record is damaged")
+
+    monkeypatch.setattr(ben.room, "read", lost)
+    ben.table.view.cache.clear()
+    ben.hear()
+    assert {b"new", b"open"} & set(ben.names(b"src")) == {b"new"}
+    with pytest.raises(RoomDamaged):
+        ben.get(handle)
 
 
 def test_each_directory_is_read_once_however_many_of_its_names_changed(two: list[Peer], monkeypatch):
