@@ -1,6 +1,8 @@
 """Fixtures: repositories, mounted views, and a native twin to compare with."""
 
+import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -69,7 +71,16 @@ def _deadline(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bare repository that others are copied from; never mounted or changed itself."""
-    return make_repository(tmp_path_factory.mktemp("sample") / "sample.git", FILES)
+    top = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        top = top.parent  # all workers of this run have one
+    path = top / "sample" / "sample.git"
+    with (top / "sample.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            shutil.rmtree(path.parent, ignore_errors=True)  # of a worker that died over it
+            make_repository(path.with_name("new.git"), FILES).rename(path)
+    return path
 
 
 @pytest.fixture

@@ -124,6 +124,7 @@ def make_repository(path: Path, files: int) -> Path:
     _add_history(work)
     git("clone", "-q", "--bare", str(work), str(path), cwd=path.parent)
     git("remote", "remove", "origin", cwd=path)
+    git("repack", "-a", "-d", "-q", cwd=path)  # as after a clone over a network; copied at once, too
     shutil.rmtree(work)
     return path
 
