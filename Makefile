@@ -1,8 +1,9 @@
 # Everything a newcomer or a CI run types.  `make help` lists it.
 SHELL := /bin/sh
 BIN := .venv/bin
-# Tests of mounts mostly wait.  A file's tests stay together: they share mounts.
-JOBS ?= 2
+# Tests of mounts often wait: more jobs than processors.  A file's tests stay together, because they share mounts, and files
+# go in the order of collection (by folder, the long ones first), not that of how many tests they have.
+JOBS ?= 3
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev mount test check fmt bench docs build clean
 
@@ -21,7 +22,7 @@ mount: setup ## REPO=<repository> DIR=<directory>: mount a view (OPTS: more opti
 	@$(BIN)/ai-vcs mount $(OPTS) "$(REPO)" "$(DIR)"
 
 test: setup-dev check ## the checks, then the tests (SLOW=1 adds those that take minutes, JOBS=1 one after the other, ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(SLOW),--slow) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(SLOW),--slow) $(ARGS)
 
 check: ## formatting, lint, types, import directions, spelling, sizes
 	@tools/setup.sh dev

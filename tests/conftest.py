@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("support.fixtures", "support.places")
 
+FOLDERS_OF_LONG_FILES = ("e2e", "property", "tools")
+
 # What a mount takes varies with the machine: no deadlines, and the checks for slowness are off.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 settings.register_profile("fast", _PATIENT, max_examples=20, derandomize=True)
@@ -36,12 +38,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _leave_out_slow(config, items)
+    _long_files_first(items)
     reason = why_no_fuse()
     if reason is None:
         return
     for item in items:
         if item.get_closest_marker("fuse"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _long_files_first(items: list[pytest.Item]) -> None:
+    """Otherwise one worker is still busy with one of them when the others have finished."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in FOLDERS_OF_LONG_FILES)
 
 
 def _leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
