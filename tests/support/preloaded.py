@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -41,9 +42,11 @@ class Preloaded:
     def __init__(self) -> None:
         self._environment = environment()
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
         self._channel, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def _start(self) -> None:
+        """Start the process, at the first command: many tests need none."""
         descriptor = self._theirs.fileno()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "support.preloaded", str(descriptor)],
@@ -74,8 +77,9 @@ class Preloaded:
         """Run one command; in a new process if its environment isn't the one in which everything was imported."""
         if _meant(env) != _meant(self._environment):
             return start_command(words, cwd, env)
-        if self._process is None:
-            self._start()
+        with self._starting:
+            if self._process is None:
+                self._start()
         pipes = [os.pipe() for _ in range(3)]
         try:
             request = json.dumps([list(words), os.path.abspath(cwd or "."), _umask()])
@@ -84,7 +88,10 @@ class Preloaded:
             for _, theirs in pipes:
                 os.close(theirs)
         said, complained, told = _read_all([ours for ours, _ in pipes], words)
-        return subprocess.CompletedProcess(words, int(told.split()[1]), _text(said), _text(complained))
+        _, _, code = told.partition(b" ")
+        if not code:
+            raise RuntimeError("the process that runs the commands has ended; its standard error says why")
+        return subprocess.CompletedProcess(words, int(code), _text(said), _text(complained))
 
 
 def _meant(env: Mapping[str, str]) -> dict[str, str]:
