@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from anvcs_tools import exit_codes
-from anvcs_tools.bench.views import MountedView, environment, is_mounted, run_command, wait_gone
+from anvcs_tools.bench.views import MountedView, environment, is_mounted, kill_server, run_command, wait_gone
 from support.waiting import eventually
 
 pytestmark = pytest.mark.fuse
@@ -131,8 +131,7 @@ def test_streams(small, place, tmp_path):
 def test_a_stale_mount_is_replaced(small, place):
     first = told("mount", small, place)
     (place / "a.txt").write_text("kept\n")
-    os.kill(first["pid"], signal.SIGKILL)
-    wait_gone(first["pid"])
+    kill_server(first["pid"], place)
     assert views(small)["view"]["state"] == "stale"
     assert told("status", cwd=small)["stream"] == "main"
     with pytest.raises(OSError, match="not connected"):
@@ -148,8 +147,7 @@ def test_a_stale_mount_is_replaced(small, place):
 
 def test_a_stale_mount_can_be_unmounted(small, place):
     pid = told("mount", small, place)["pid"]
-    os.kill(pid, signal.SIGKILL)
-    wait_gone(pid)
+    kill_server(pid, place)
     told("umount", place)
     assert not is_mounted(place)
 

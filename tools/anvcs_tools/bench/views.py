@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -107,6 +108,17 @@ def wait_gone(pid: int, timeout: float = 20.0) -> bool:
         os.close(descriptor)
 
 
+def kill_server(pid: int, path: Path) -> None:
+    """End the process *pid* at once, and return when the mount at *path* that it served is dead."""
+    os.kill(pid, signal.SIGKILL)
+    if not wait_gone(pid):
+        raise RuntimeError(f"process {pid} survives SIGKILL")
+    # A child that it was just starting may hold the device for a moment more: a question waits
+    # until that has let go, and is aborted; from then on the kernel says ENOTCONN.
+    with suppress(OSError):
+        os.statvfs(path)
+
+
 @dataclass(slots=True)
 class MountedView:
     """A view mounted through the command line.  ``pid`` is the process that serves it."""
@@ -166,9 +178,7 @@ class MountedView:
     def kill(self) -> None:
         """End the serving process as the kernel would: at once, without a chance to tidy up."""
         pid, self.pid = self.pid or int(self.description["pid"]), 0
-        os.kill(pid, signal.SIGKILL)
-        if not wait_gone(pid):
-            raise RuntimeError(f"process {pid} survives SIGKILL")
+        kill_server(pid, self.path)
 
     def remount(self) -> None:
         """Unmount if the view is served, then mount again (over a stale mount after a kill)."""
