@@ -7,12 +7,12 @@ that the log still has are read, so that lines keep their writers after a commit
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from anvcs.linediff import sequence_hunks, split_lines
 from anvcs.model.blame import LiveLine
 from anvcs.model.ids import Oid, Seq, base_file_id
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import DIRECTORY, GITLINK, Leaf
 from anvcs.rooms.core import Core, to_crlf
-from anvcs.rooms.linediff import sequence_hunks, split_lines
 from anvcs.rooms.oplog import Op
 from anvcs.rooms.records import BYTES_CHANGED
 from anvcs.rooms.versions import as_text, content_at, split_line_ends

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from anvcs.rooms.linediff import line_hunks, sequence_hunks, split_lines
+from anvcs.linediff import line_hunks, sequence_hunks, split_lines
 
 Hunks = Callable[[bytes, bytes], Sequence[tuple[int, int, int, int]]]
 """``(old_first, old_end, new_first, new_end)`` in lines, half open, ascending: what differs."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from anvcs.linediff import line_hunks
 from anvcs.model.blame import Shown
 from anvcs.model.changes import Contribution, Overlay, PathChange
 from anvcs.model.conflict import Conflict, parse_conflict_id
@@ -22,7 +23,6 @@ from anvcs.rooms.basetree import Base, BaseTree
 from anvcs.rooms.core import Broken, Change, Core, Settings, Unchecked
 from anvcs.rooms.diffing import Hunks
 from anvcs.rooms.errors import NoSuchConflict, NoSuchPath
-from anvcs.rooms.linediff import line_hunks
 from anvcs.rooms.lookback import LookingBack
 from anvcs.rooms.meeting import Meeting
 from anvcs.rooms.moving import Mover

@@ -9,6 +9,7 @@ carries for ever, and where two edits meet inside a word the result is nobody's 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from anvcs.linediff import split_lines
 from anvcs.model.conflict import Side
 from anvcs.model.ids import Seq
 from anvcs.model.room import Content, Entry
@@ -17,7 +18,6 @@ from anvcs.rooms.core import Core, Unchecked
 from anvcs.rooms.diffing import diff
 from anvcs.rooms.documents import Document, DocumentFailed, seed
 from anvcs.rooms.draft import Draft
-from anvcs.rooms.linediff import split_lines
 from anvcs.rooms.records import DocumentPart
 from anvcs.rooms.settling import settle, who_wrote
 from anvcs.rooms.texts import Version

@@ -8,8 +8,8 @@ was there first first.  What met is told, so that somebody can look at it.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from anvcs.linediff import line_hunks, sequence_hunks, split_lines
 from anvcs.rooms.diffing import Hunks, Splice, common_prefix, common_suffix, diff
-from anvcs.rooms.linediff import line_hunks, sequence_hunks, split_lines
 
 _Hunk = tuple[int, int, int, int]
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from anvcs.rooms.linediff import line_hunks, split_lines
+from anvcs.linediff import line_hunks, split_lines
 from anvcs.rooms.threeway import merge
 
 _LARGEST = 400_000

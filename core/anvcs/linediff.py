@@ -5,7 +5,7 @@ Used for lines where no other function is injected, and for the tokens of a hunk
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 Hunk = tuple[int, int, int, int]
 
@@ -18,7 +18,7 @@ def line_hunks(old: bytes, new: bytes) -> list[Hunk]:
     return sequence_hunks(split_lines(old), split_lines(new))
 
 
-def sequence_hunks(a: Sequence[bytes], b: Sequence[bytes]) -> list[Hunk]:
+def sequence_hunks(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[Hunk]:
     """``(a_first, a_end, b_first, b_end)`` of all parts that differ, ascending."""
     hunks: list[Hunk] = []
     _patience(a, b, (0, len(a), 0, len(b)), hunks)
@@ -33,7 +33,7 @@ def split_lines(text: bytes) -> list[bytes]:
     return [*lines, last] if last else lines
 
 
-def _patience(a: Sequence[bytes], b: Sequence[bytes], area: Hunk, hunks: list[Hunk]) -> None:
+def _patience(a: Sequence[Hashable], b: Sequence[Hashable], area: Hunk, hunks: list[Hunk]) -> None:
     pending = [area]
     while pending:
         a0, a1, b0, b1 = pending.pop()
@@ -57,7 +57,7 @@ def _patience(a: Sequence[bytes], b: Sequence[bytes], area: Hunk, hunks: list[Hu
         pending += reversed(parts)
 
 
-def _anchors(a: Sequence[bytes], b: Sequence[bytes], area: Hunk) -> list[tuple[int, int]]:
+def _anchors(a: Sequence[Hashable], b: Sequence[Hashable], area: Hunk) -> list[tuple[int, int]]:
     """Items that are unique on both sides, in the longest order both agree on."""
     a0, a1, b0, b1 = area
     in_a, in_b = Counter(a[a0:a1]), Counter(b[b0:b1])
@@ -82,7 +82,7 @@ def _anchors(a: Sequence[bytes], b: Sequence[bytes], area: Hunk) -> list[tuple[i
     return chain[::-1]
 
 
-def _myers(a: Sequence[bytes], b: Sequence[bytes], area: Hunk) -> list[Hunk]:
+def _myers(a: Sequence[Hashable], b: Sequence[Hashable], area: Hunk) -> list[Hunk]:
     """Shortest edit of *area*, or all of it as replaced when that costs too much."""
     a0, a1, b0, b1 = area
     n, m = a1 - a0, b1 - b0

@@ -1,0 +1,115 @@
+"""``merge_file``: three versions of one file made into one.
+
+The order is always the same.  What only one side changed is taken.  Then lines are merged,
+and where that is clean it stands, unless the two changes don't go together (`meaning`).
+Where it isn't, the file's structure decides what it can; and what it says is believed only
+if it parses and drops or doubles nothing (`accepting`).  Everything else is a conflict.
+"""
+
+import time
+from dataclasses import dataclass
+
+from anvcs.merging.accepting import definitions, keeps_words, new_doubles, still_parses
+from anvcs.merging.histogram import histogram_hunks
+from anvcs.merging.lines import Hunks, line_merge
+from anvcs.merging.marking import PLAIN, Marking, finished
+from anvcs.merging.pieces import Piece, is_clean, size_of, text_of, whole_lines
+from anvcs.merging.profiles import Profile, profile_for
+from anvcs.merging.structure import TooSlow, TreeMerge
+from anvcs.merging.trees import Source
+from anvcs.model.merge import Conflict, How, MergeResult, Reason
+
+_LARGEST_PARSED = 2 << 20
+_SNIFFED = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to merge, whatever the file."""
+
+    seconds: float = 2.0
+    """After which the structure is left alone and lines decide."""
+    hunks: Hunks = histogram_hunks
+    """What finds differing lines."""
+    marking: Marking = PLAIN
+    locks: str = "conflict"
+    """Lock files that both sides changed: ``conflict``, ``left`` or ``right``."""
+
+
+def merge_file(
+    base: bytes,
+    left: bytes,
+    right: bytes,
+    path: bytes | str,
+    options: Options = Options(),  # frozen
+) -> MergeResult:
+    """Three versions of the file *path* as one; the same input gives the same result unless time ran out."""
+    name = path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
+    for side, other in ((left, right), (right, left)):
+        if side in (other, base):
+            return MergeResult(other, How.IDENTICAL)
+    if any(b"\0" in text[:_SNIFFED] for text in (base, left, right)):
+        return _opaque(base, left, right)
+    return _text(base, left, right, name, options)
+
+
+def _opaque(base: bytes, left: bytes, right: bytes) -> MergeResult:
+    conflict = Conflict(Reason.OPAQUE, 0, 0, base, left, right, detail="not text: both versions are kept")
+    return MergeResult(left, How.OPAQUE, (conflict,))
+
+
+def _text(base: bytes, left: bytes, right: bytes, path: bytes, options: Options) -> MergeResult:
+    ended = [text if not text or text.endswith(b"\n") else text + b"\n" for text in (base, left, right)]
+    open_ended = [bool(text) and not text.endswith(b"\n") for text in (base, left, right)]
+    lacks = open_ended[2] if open_ended[1] == open_ended[0] else open_ended[1]
+    work = _Work(ended[0], ended[1], ended[2], path, options)
+    pieces, how = work.merged()
+    return finished(pieces, how, options.marking, work.notes, drop_last_newline=lacks)
+
+
+class _Work:
+    """One merge of three texts that end with a newline."""
+
+    def __init__(self, base: bytes, left: bytes, right: bytes, path: bytes, options: Options) -> None:
+        self.texts = base, left, right
+        self.options = options
+        self.profile = profile_for(path)
+        self.notes: list[str] = []
+        self.deadline = time.monotonic() + options.seconds
+
+    def merged(self) -> tuple[list[Piece], How]:
+        lines = line_merge(*self.texts, self.options.hunks).pieces()
+        if is_clean(lines):
+            return lines, How.LINE
+        by_lines = whole_lines(lines)
+        structured = self._structured()
+        if structured is not None and size_of(structured) <= size_of(by_lines):
+            return structured, How.AST
+        return by_lines, How.LINE
+
+    def _structured(self) -> list[Piece] | None:
+        profile = self.profile
+        if profile is None or max(map(len, self.texts)) > _LARGEST_PARSED:
+            return None
+        if profile.language() is None:
+            self.notes.append(f"the grammar for {profile.name} is not installed, so lines were merged")
+            return None
+        try:
+            base, left, right = (Source(text, profile) for text in self.texts)
+            if left.has_error or right.has_error or base.has_error:
+                self.notes.append(f"not every version is well-formed {profile.name}, so lines were merged")
+                return None
+            pieces = whole_lines(TreeMerge((base, left, right), self.deadline, self.options.hunks).pieces())
+            return pieces if self._is_sound(pieces, (base, left, right), profile) else None
+        except (TooSlow, RecursionError):
+            self.notes.append("the file's structure was too much for the time there is, so lines were merged")
+            return None
+
+    def _is_sound(self, pieces: list[Piece], sources: tuple[Source, Source, Source], profile: Profile) -> bool:
+        if not is_clean(pieces):
+            return all(still_parses(text_of(pieces, side), profile, sources) for side in ("left", "right"))
+        text = text_of(pieces)
+        merged = still_parses(text, profile, sources)
+        if merged is None or not keeps_words(*self.texts, text):
+            return False
+        return not new_doubles(definitions(merged), *(definitions(source) for source in sources))

@@ -1,0 +1,210 @@
+"""The merge of trees: into nodes that both sides changed, and no deeper than they did.
+
+All output is made of slices of the inputs.  A list is split into items, the items of the
+three versions are paired, their order is merged as lines are, and pairs that both sides
+changed are merged in turn.
+"""
+
+import time
+from dataclasses import replace
+
+from anvcs.merging.lines import Hunks, merge_lines
+from anvcs.merging.ordering import Clashing, Unsure, Version, merged_order
+from anvcs.merging.pieces import Clash, Piece, size_of
+from anvcs.merging.profiles import Listing
+from anvcs.merging.setting import Setting
+from anvcs.merging.trees import Item, Node, Parts, Source, Unsplittable, split, spread
+from anvcs.model.merge import Reason
+
+
+class TooSlow(Exception):
+    """The deadline has passed."""
+
+
+class TreeMerge:
+    """One merge of three trees of one language."""
+
+    def __init__(self, sources: tuple[Source, Source, Source], deadline: float, hunks: Hunks) -> None:
+        self.base, self.left, self.right = sources
+        self.profile = self.base.profile
+        self._deadline = deadline
+        self._hunks = hunks
+        self._entities: list[str] = []
+
+    def pieces(self) -> list[Piece]:
+        """The merged text; raises `TooSlow`."""
+        return self.node(self.base.root, self.left.root, self.right.root)
+
+    def node(self, base: Node, left: Node, right: Node) -> list[Piece]:
+        """Three versions of one node as one."""
+        if time.monotonic() > self._deadline:
+            raise TooSlow
+        texts = base.text, left.text, right.text
+        settled = unequal(*texts)
+        if settled is not None:
+            return [settled]
+        if not base.type == left.type == right.type or base.type in self.profile.atomic or not base.kids:
+            return self.whole(*texts)
+        if self._is_another(base, left, right):
+            return self.whole(*texts)
+        listing = base.listing()
+        try:
+            if listing is None:
+                pieces = self._parts(spread(base), spread(left), spread(right), None)
+            else:
+                parts = split(base, listing), split(left, listing), split(right, listing)
+                pieces = self._parts(*parts, listing)
+        except (Unsure, Unsplittable):
+            return self.whole(*texts)
+        return self._smaller(pieces, texts)
+
+    def _is_another(self, *versions: Node) -> bool:
+        """Whether what a node is about, such as what is called, is built in another way: then nothing can be paired."""
+        for path in self.profile.same_shape:
+            kind, _, field = path.partition(".")
+            if versions[0].type == kind:
+                kids = [node.kid(field) for node in versions]
+                shapes = {kid.shape() if kid is not None else () for kid in kids}
+                if len(shapes) > 1:
+                    return True
+        return False
+
+    def whole(self, base: bytes, left: bytes, right: bytes) -> list[Piece]:
+        """Texts that nothing is known of: as lines where there are several."""
+        if b"\n" in left.strip() or b"\n" in right.strip():
+            pieces = merge_lines(base, left, right, self._hunks)
+            return [self._named(piece) if isinstance(piece, Clash) else piece for piece in pieces]
+        return [self._named(Clash(base, left, right))]
+
+    def _named(self, clash: Clash) -> Clash:
+        return clash if clash.entity else replace(clash, entity=self.entity)
+
+    @property
+    def entity(self) -> str:
+        """What is being merged now, for people."""
+        return _INSIDE.join(self._entities)
+
+    def _smaller(self, pieces: list[Piece], texts: tuple[bytes, bytes, bytes]) -> list[Piece]:
+        """*pieces*, or the lines' merge of the same where that leaves less to decide."""
+        clashes = [piece for piece in pieces if isinstance(piece, Clash)]
+        if not clashes or any(clash.firm for clash in clashes):
+            return pieces
+        lines = self.whole(*texts)
+        return lines if size_of(lines) < size_of(pieces) else pieces
+
+    # --- lists of items
+
+    def _parts(self, base: Parts, left: Parts, right: Parts, listing: Listing | None) -> list[Piece]:
+        order = merged_order(base, left, right, listing)
+        setting = Setting(base, left, right, listing)
+        out = self._ends(base.head, left.head, right.head) + self._text(base.prefix, left.prefix, right.prefix)
+        last = len(order) - 1
+        for at, entry in enumerate(order):
+            if isinstance(entry, Clashing):
+                out.append(self._named(Clash(*setting.clash_texts(entry, is_last=at == last), entry.reason)))
+            else:
+                out += self._item(entry, setting, at == 0, at == last)
+        out += self._text(base.suffix, left.suffix, right.suffix)
+        return out + self._ends(base.foot, left.foot, right.foot)
+
+    def _ends(self, base: Node | None, left: Node | None, right: Node | None) -> list[Piece]:
+        """What opens or closes a list, where that is more than a bracket."""
+        if base is not None and left is not None and right is not None:
+            return self.node(base, left, right)
+        return self._text(*(node.text if node is not None else b"" for node in (base, left, right)))
+
+    def _item(self, version: Version, setting: Setting, is_first: bool, is_last: bool) -> list[Piece]:
+        base, left, right, _ = version
+        if version.contested:
+            texts = setting.version_texts(version, is_last=is_last)
+            key = next(item for item in version[:3] if item is not None).key
+            return [self._named(Clash(*texts, Reason.DELETED_CHANGED, detail=shown(key)))]
+        out = self._text(*setting.leads(version, is_first))
+        out += self._core(base, left, right, setting)
+        out += self._text(*setting.separators(version, is_last))
+        return out + self._text(*setting.tails(version, is_last))
+
+    def _core(self, base: Item | None, left: Item | None, right: Item | None, setting: Setting) -> list[Piece]:
+        label = self._label(next(item for item in (base, left, right) if item is not None))
+        if label:
+            self._entities.append(label)
+        try:
+            if left is None or right is None:
+                assert left is not None or right is not None
+                return [setting.new_core(left, right)]
+            if base is None:
+                return self._both_added(left, right)
+            if isinstance(base.core, Node) and isinstance(left.core, Node) and isinstance(right.core, Node):
+                return self.node(base.core, left.core, right.core)
+            return self._text(base.core.text, left.core.text, right.core.text)
+        finally:
+            if label:
+                self._entities.pop()
+
+    def _label(self, item: Item) -> str:
+        member = item.member
+        if member is None or not member.label:
+            return ""
+        return f"{member.label} {shown(item.key)}"
+
+    def _both_added(self, left: Item, right: Item) -> list[Piece]:
+        if left.core.text == right.core.text:
+            return [left.core.text]
+        member = left.member
+        if member is not None and member.joins and isinstance(left.core, Node) and isinstance(right.core, Node):
+            joined = self._joined(left.core, right.core)
+            if joined is not None:
+                return joined
+        reason = Reason.SAME_KEY if left.key else Reason.BOTH_ADDED
+        return [self._named(Clash(b"", left.core.text, right.core.text, reason, detail=shown(left.key)))]
+
+    def _joined(self, left: Node, right: Node) -> list[Piece] | None:
+        """Two nodes that differ only in lists whose items may stand in any order: with the items of both."""
+        if [kid.type for kid in left.kids] != [kid.type for kid in right.kids]:
+            return None
+        out: list[Piece] = []
+        at = left.start
+        for one, other in zip(left.kids, right.kids, strict=True):
+            out.append(left.source.text[at : one.start])
+            at = one.end
+            if one.text == other.text:
+                out.append(one.text)
+                continue
+            listing = one.listing()
+            if listing is None or not listing.commutes:
+                return None
+            try:
+                parts = split(one, listing), split(other, listing)
+                empty = Parts(one, parts[0].prefix, [], parts[0].suffix)
+                out += self._parts(empty, *parts, listing)
+            except (Unsure, Unsplittable):
+                return None
+        return [*out, left.source.text[at : left.end]]
+
+    def _text(self, base: bytes, left: bytes, right: bytes) -> list[Piece]:
+        """White space and comments."""
+        settled = unequal(base, left, right)
+        if settled is not None:
+            return [settled] if settled else []
+        if not (base + left + right).strip():
+            return [left]
+        if left.split() == right.split():
+            return [left]
+        return self.whole(base, left, right)
+
+
+def unequal(base: bytes, left: bytes, right: bytes) -> bytes | None:
+    """What three texts become that don't differ in three ways; else ``None``."""
+    if left in (right, base):
+        return right
+    return left if right == base else None
+
+
+def shown(key: bytes) -> str:
+    """A key for people, on one line."""
+    text = " ".join(key.decode("utf-8", "replace").replace("\0", " ").split())
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+
+
+_LONGEST_NAME = 60
+_INSIDE = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
