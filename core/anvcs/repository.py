@@ -158,12 +158,13 @@ class Repository:
                 (self.info.work_tree / ".ai").rmdir()
 
     def _forget(self) -> None:
-        from anvcs.git import admin
+        from anvcs.git import admin, merge_driver
 
         for spec in (info.spec for info in self.views.list()):
             admin.remove(self.info.common_dir, spec.folder / "git", spec.name)
         admin.remove_settings(self.info.common_dir)
         setup.unconfigure(self.info)
+        merge_driver.uninstall(self.info.common_dir)
         for name, oid in self.refs.list("refs/anvcs/").items():
             self.refs.delete(name, oid)
         # The version goes first: a removal that is interrupted leaves no store that looks whole.

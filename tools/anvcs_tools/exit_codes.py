@@ -16,6 +16,7 @@ DAMAGED: Final = 10
 REMOTE: Final = 11
 NOT_FOUND: Final = 12
 NO_SPACE: Final = 13
+MERGE_USAGE: Final = 129
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -36,6 +37,7 @@ MEANING: Final[dict[int, str]] = {
     REMOTE: "the remote could not be reached or did not accept",
     NOT_FOUND: "no such view, stream, commit or path",
     NO_SPACE: "the disk is full or can't be written",
+    MERGE_USAGE: "the command line of `ai-vcs merge-file` was wrong",
     INTERRUPTED: "interrupted from the keyboard",
     BROKEN_PIPE: "whoever read the output went away",
 }

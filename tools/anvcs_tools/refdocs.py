@@ -9,6 +9,8 @@ from pathlib import Path
 
 from anvcs.config import LATER, MAX_BYTES, Kind, Setting, config_template, settings
 from anvcs.config.template import written
+from anvcs.merging.profiles import Profile, all_profiles
+from anvcs.model.merge import EXPLAINED
 from anvcs_tools.cli.parser import build_parser
 from anvcs_tools.exit_codes import MEANING
 
@@ -22,6 +24,7 @@ def pages() -> dict[Path, str]:
     return {
         reference / "command-line.md": "\n".join(_command_line()),
         reference / "configuration.md": "\n".join(_configuration()),
+        reference / "merging.md": "\n".join(_merging()),
     }
 
 
@@ -110,6 +113,42 @@ def _configuration() -> Iterator[str]:
     yield "```yaml"
     yield config_template().rstrip()
     yield "```\n"
+
+
+def _merging() -> Iterator[str]:
+    yield "# Merging\n"
+    yield _GENERATED.format("core/anvcs/merging/languages/*.toml and core/anvcs/model/merge.py")
+    yield "What `ai-vcs merge-file` and the merge driver know of each kind of file. How they use it is told in"
+    yield "[merging by syntax](../explanation/semantic-merge.md).\n"
+    yield "## Reasons\n"
+    yield "Why a conflict is one:\n"
+    yield "| reason | meaning |"
+    yield "|---|---|"
+    yield from (f"| `{reason.value}` | {text} |" for reason, text in EXPLAINED.items())
+    yield "\n## Languages\n"
+    yield "Lists not named here are kept in order: two additions in one place of them are a conflict. *May stand in any"
+    yield "order* means that what both sides add there is kept, left's first, or by the alphabet where both sides keep it.\n"
+    for profile in all_profiles():
+        yield f"### {profile.name}\n"
+        names = [*(f"*.{suffix}" for suffix in profile.suffixes), *profile.names]
+        yield f"Files: {', '.join(f'`{name}`' for name in names)}. Grammar: `{profile.grammar[0]}`.\n"
+        yield "| list | may stand in any order | names of items |"
+        yield "|---|---|---|"
+        yield from _lists(profile)
+        yield ""
+
+
+def _lists(profile: Profile) -> Iterator[str]:
+    for listing in profile.listings:
+        if not listing.commutes:
+            continue
+        groups = {group for mixed in listing.commutes for group in mixed.split()}
+        members = [member for member in profile.members if member.group in groups]
+        keyed = {node: " ".join(member.key) for member in members for node in member.nodes if member.key}
+        inside = f" in {', '.join(listing.of)}" if listing.of else ""
+        free = ", ".join(dict.fromkeys(node for member in members for node in member.nodes))
+        named = ", ".join(f"{node}: {key}" for node, key in keyed.items()) or "the whole text"
+        yield f"| {', '.join(listing.nodes)}{inside} | {free} | {named} |"
 
 
 def _kind(setting: Setting) -> str:

@@ -28,7 +28,7 @@ class Options:
     """How to merge, whatever the file."""
 
     seconds: float = 2.0
-    """After which the structure is left alone and lines decide."""
+    """After which the structure is left alone and lines decide; 0: at once."""
     hunks: Hunks = histogram_hunks
     """What finds differing lines."""
     marking: Marking = PLAIN
@@ -74,6 +74,7 @@ class _Work:
         self.texts = base, left, right
         self.options = options
         self.profile = profile_for(path)
+        self.keep_common = options.marking.style == "diff3"
         self.notes: list[str] = []
         self.deadline = time.monotonic() + options.seconds
 
@@ -81,7 +82,7 @@ class _Work:
         lines = line_merge(*self.texts, self.options.hunks).pieces()
         if is_clean(lines):
             return lines, How.LINE
-        by_lines = whole_lines(lines)
+        by_lines = whole_lines(lines, keep_common=self.keep_common)
         structured = self._structured()
         if structured is not None and size_of(structured) <= size_of(by_lines):
             return structured, How.AST
@@ -89,7 +90,7 @@ class _Work:
 
     def _structured(self) -> list[Piece] | None:
         profile = self.profile
-        if profile is None or max(map(len, self.texts)) > _LARGEST_PARSED:
+        if profile is None or not self.options.seconds or max(map(len, self.texts)) > _LARGEST_PARSED:
             return None
         if profile.language() is None:
             self.notes.append(f"the grammar for {profile.name} is not installed, so lines were merged")
@@ -99,7 +100,8 @@ class _Work:
             if left.has_error or right.has_error or base.has_error:
                 self.notes.append(f"not every version is well-formed {profile.name}, so lines were merged")
                 return None
-            pieces = whole_lines(TreeMerge((base, left, right), self.deadline, self.options.hunks).pieces())
+            found = TreeMerge((base, left, right), self.deadline, self.options.hunks).pieces()
+            pieces = whole_lines(found, keep_common=self.keep_common)
             return pieces if self._is_sound(pieces, (base, left, right), profile) else None
         except (TooSlow, RecursionError):
             self.notes.append("the file's structure was too much for the time there is, so lines were merged")

@@ -11,6 +11,7 @@ from anvcs.merging.profiles import profile_for
 _LARGEST = 2 << 20
 """Bytes above which a file isn't parsed."""
 
+
 def parses(path: bytes, data: bytes) -> bool | None:
     """Whether *data* is a well-formed file of the language that *path* tells; ``None``: nobody knows."""
     line = broken_line(path, data)

@@ -53,8 +53,11 @@ def _lines(text: bytes) -> int:
     return text.count(b"\n") + (not text.endswith(b"\n") and bool(text))
 
 
-def whole_lines(pieces: Sequence[Piece]) -> list[Piece]:
-    """The same with every clash grown to whole lines, and without the lines that its sides share at its ends."""
+def whole_lines(pieces: Sequence[Piece], *, keep_common: bool = False) -> list[Piece]:
+    """The same with every clash grown to whole lines, and without the lines that its sides share at its ends.
+
+    With *keep_common* only those go that the base shares, too, as in Git's ``diff3`` style.
+    """
     out: list[Piece] = []
     plain: list[bytes] = []
     clash: Clash | None = None
@@ -73,10 +76,10 @@ def whole_lines(pieces: Sequence[Piece]) -> list[Piece]:
             clash, rest = _continued(clash, piece)
             plain.append(rest)
         if clash is not None and _ends_at_line(clash):
-            out += _trimmed(clash)
+            out += _trimmed(clash, keep_common)
             clash = None
     if clash is not None:
-        out += _trimmed(clash)
+        out += _trimmed(clash, keep_common)
     return _compact([*out, *plain])
 
 
@@ -112,7 +115,7 @@ def _ends_at_line(clash: Clash) -> bool:
     return all(not side or side.endswith(b"\n") for side in (clash.base, clash.left, clash.right))
 
 
-def _trimmed(clash: Clash) -> list[Piece]:
+def _trimmed(clash: Clash, keep_common: bool) -> list[Piece]:
     """*clash* without whole lines that both sides have at its ends, which are settled."""
     if clash.left == clash.right:
         return [clash.left]
@@ -120,6 +123,9 @@ def _trimmed(clash: Clash) -> list[Piece]:
     shortest = min(len(left), len(right))
     head = _run(left, right, shortest)
     tail = _run(left[::-1], right[::-1], shortest - head)
+    if keep_common:
+        head = _run(base, left, min(len(base), head))
+        tail = _run(base[::-1], left[::-1], min(len(base) - head, tail))
     in_base = _run(base, left, min(len(base), head))
     at_end = _run(base[::-1], left[::-1], min(len(base) - in_base, tail))
     inner = replace(

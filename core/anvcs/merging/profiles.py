@@ -117,6 +117,11 @@ def all_profiles() -> list[Profile]:
     return [load(path.stem) for path in sorted(_FOLDER.glob("*.toml"))]
 
 
+def known_patterns() -> list[str]:
+    """Names of files that more can be done for than merging lines, as Git writes patterns."""
+    return sorted(name.decode() for name in _index())
+
+
 @cache
 def load(name: str) -> Profile:
     """The profile in the file of this name."""

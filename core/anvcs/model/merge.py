@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class How(StrEnum):
@@ -17,21 +18,28 @@ class How(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why nobody but a person can decide."""
+    """Why nobody but a person can decide; `EXPLAINED` says it in words."""
 
     BOTH_CHANGED = "both-changed"
     BOTH_ADDED = "both-added"
-    """The same place got something from each side, and their order matters."""
     SAME_KEY = "same-key"
-    """Both sides added, or made, something of the same name, with different contents."""
     DELETED_CHANGED = "deleted-changed"
     LOST_NAME = "lost-name"
-    """One side uses what the other has deleted or renamed."""
     DOUBLED = "doubled"
-    """Both sides added the same, in different places."""
     BROKEN = "broken"
-    """Each side parses and both together don't."""
     OPAQUE = "opaque"
+
+
+EXPLAINED: Final[dict[Reason, str]] = {
+    Reason.BOTH_CHANGED: "both sides changed the same place",
+    Reason.BOTH_ADDED: "both sides added something in the same place, and its order matters",
+    Reason.SAME_KEY: "both sides added something of the same name, and it isn't the same",
+    Reason.DELETED_CHANGED: "one side deleted what the other changed",
+    Reason.LOST_NAME: "one side uses what the other deleted or renamed",
+    Reason.DOUBLED: "both sides added the same, in different places",
+    Reason.BROKEN: "each side is well-formed and both together are not",
+    Reason.OPAQUE: "both sides changed a file that is not text",
+}
 
 
 @dataclass(frozen=True, slots=True)

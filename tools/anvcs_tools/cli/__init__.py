@@ -5,19 +5,19 @@ code (`anvcs_tools.exit_codes`).  A command's own module is imported when it is 
 ``ai-vcs --help`` must not wait for libraries that it doesn't need.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from anvcs.errors import AnvcsError
 from anvcs_tools.cli.parser import build_parser
-from anvcs_tools.exit_codes import BROKEN_PIPE, INTERRUPTED, exit_code
+from anvcs_tools.exit_codes import BROKEN_PIPE, INTERRUPTED, MERGE_USAGE, USAGE, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = _parsed(sys.argv[1:] if argv is None else argv)
     module, _, name = arguments.handler.partition(":")
     try:
         code: int = getattr(import_module(module), name)(arguments)
@@ -31,6 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    try:
+        return build_parser().parse_args(words)
+    except SystemExit as end:
+        if end.code == USAGE and words[:1] == ["merge-file"]:  # to Git a 2 would mean two conflicts
+            raise SystemExit(MERGE_USAGE) from None
+        raise
 
 
 def _told(error: Exception, code: int, *, as_json: bool) -> int:

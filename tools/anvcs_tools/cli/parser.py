@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_history(commands)
     _add_looking_back(commands)
     _add_conflicts(commands)
+    _add_merging(commands)
     _add_gc(commands)
     _add_sharing(commands)
     _add_care(commands)
@@ -328,6 +329,50 @@ def _add_conflicts(commands: _Subparsers) -> None:
     _in_repository(conflicts)
     _stream(conflicts, "whose conflicts")
     _json(conflicts)
+
+
+def _add_merging(commands: _Subparsers) -> None:
+    merge = _command(
+        commands, "merge-file", "merging:merge_file",
+        "merge two changes of one file by its syntax; the exit code is the number of conflicts, or 128 and more",
+        "ai-vcs merge-file base.py ours.py theirs.py -o merged.py\n"
+        "ai-vcs merge-file /tmp/1 /tmp/2 /tmp/3 --path src/parser.py --zdiff3\n"
+        "ai-vcs merge-file base.json a.json b.json --json",
+    )  # fmt: skip
+    _completed(merge.add_argument("base", metavar="BASE", help="what both sides started from"), _FILES)
+    _completed(merge.add_argument("left", metavar="LEFT", help="one changed version"), _FILES)
+    _completed(merge.add_argument("right", metavar="RIGHT", help="the other changed version"), _FILES)
+    _completed(
+        merge.add_argument("-o", "--output", metavar="OUT", help="write the result there (default: standard output)"),
+        _FILES,
+    )
+    merge.add_argument("--path", metavar="P", help="the file's name, which tells its language (default: LEFT)")
+    merge.add_argument(
+        "--marker-size", type=int, default=7, metavar="N", help="length of conflict markers (default: 7)"
+    )
+    styles = merge.add_mutually_exclusive_group()
+    for style, what in (("diff3", "show the base in conflicts"), ("zdiff3", "the same, without lines that both have")):
+        styles.add_argument(
+            f"--{style}", dest="style", action="store_const", const=style, help=f"{what} (default: as Git is set)"
+        )
+    merge.add_argument(
+        "-L", dest="labels", action="append", default=[], metavar="NAME", help="name in markers: of left, base, right"
+    )
+    merge.add_argument(
+        "--locks", choices=("conflict", "left", "right"), default="conflict",
+        help="what to do about lock files that both sides changed (default: conflict)",
+    )  # fmt: skip
+    _quiet(merge)
+    _json(merge)
+    driver = _command(
+        commands, "merge-driver", "merging:merge_driver",
+        "have git merge, rebase and cherry-pick use `ai-vcs merge-file`, or no longer",
+        "ai-vcs merge-driver install\nai-vcs merge-driver install '*.py' '*.json'\nai-vcs merge-driver uninstall",
+    )  # fmt: skip
+    driver.add_argument("action", choices=("install", "uninstall"), help="what to do")
+    driver.add_argument("patterns", nargs="*", metavar="PATTERN", help="which files (default: all that it knows)")
+    _in_repository(driver)
+    _json(driver)
 
 
 def _add_gc(commands: _Subparsers) -> None:
