@@ -1,0 +1,263 @@
+"""Artifacts as files to read: verified bytes, fetched when they are asked for.
+
+A `Hydrator` belongs to one process and is used from any thread; processes share what they
+fetch through the cache's folder.  The network is used in its worker threads and in
+nobody else's, so a reader that is cancelled comes back at once.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from anvcs.artifacts.cache import ContentCache, Lease
+from anvcs.artifacts.errors import HydrationCancelled, StoreUnreachable
+from anvcs.artifacts.parts import part_name, progress
+from anvcs.artifacts.protocol import BlobStore
+from anvcs.artifacts.retrying import Canceller
+from anvcs.artifacts.transfers import Limits, Progress, Transfer
+from anvcs.artifacts.workers import Workers
+from anvcs.model.pin import Pin
+
+WORKERS: Final = 16
+"""Requests that a process makes at the same time."""
+
+_FIRST_AHEAD, _MOST_AHEAD = 4 << 20, 64 << 20
+_DOWN_S = 10.0
+"""So long after a store could not be reached nobody tries again, and everybody is told at once."""
+_FAILURES_KEPT = 20
+
+
+class Where(Enum):
+    """What opening an artifact would cost."""
+
+    REMOTE = "remote"
+    HYDRATING = "hydrating"
+    LOCAL = "local"
+    MODIFIED = "modified"
+    QUEUED = "queued"
+
+
+class State(NamedTuple):
+    """Where an artifact's bytes are."""
+
+    where: Where
+    share: float = 0.0
+    """Of 1, how much has come: only while hydrating."""
+
+    def __str__(self) -> str:
+        if self.where is Where.HYDRATING:
+            return f"{self.where.value} {int(self.share * 100)}%"
+        return str(self.where.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an artifact could not be fetched; what `Hydrator.status` tells."""
+
+    key: str
+    message: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HydratorStatus:
+    """What a process is fetching."""
+
+    transfers: dict[str, Progress]
+    """By key."""
+    failures: tuple[Failure, ...]
+    """The last of each artifact that has not come since."""
+
+
+class Artifact:
+    """An artifact that is open for reading.  Opening fetches nothing; reading fetches what it asks for."""
+
+    def __init__(self, pin: Pin, lease: Lease | None, transfer: Transfer | None, done: Callable[[], None]) -> None:
+        self.pin = pin
+        self._lease, self._transfer, self._done = lease, transfer, done
+        self._next = 0
+        self._ahead = 0
+        self._closed = False
+
+    @property
+    def lease(self) -> Lease | None:
+        """The whole content in the cache, if it is there: its descriptor may be read directly."""
+        return self._lease or (self._transfer.lease if self._transfer is not None else None)
+
+    def read(self, offset: int, size: int, cancel: Canceller | None = None) -> bytes:
+        """Verified bytes, fewer only at the end; raises an `ArtifactError`."""
+        if self._lease is not None:
+            return self._lease.read(offset, size)
+        assert self._transfer is not None  # one of the two
+        if offset == self._next and offset > 0:
+            self._ahead = min(max(self._ahead * 2, _FIRST_AHEAD), _MOST_AHEAD)
+        elif self._ahead and not self._next - (1 << 20) <= offset <= self._next + (1 << 20):
+            self._ahead = 0  # it jumps about; a kernel that reads ahead asks a little out of order
+            self._transfer.relax()
+        data = self._transfer.read(offset, size, self._ahead, cancel)
+        self._next = offset + len(data)
+        return data
+
+    def whole(self, cancel: Canceller | None = None) -> Lease:
+        """All of it in the cache; the lease lasts as long as this is open."""
+        if self._lease is not None:
+            return self._lease
+        assert self._transfer is not None  # one of the two
+        return self._transfer.whole(cancel)
+
+    def close(self) -> None:
+        """Let go; more than once is fine."""
+        if not self._closed:
+            self._closed = True
+            self._done()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Hydrator:
+    """Opens artifacts; one transfer for each, however many read it."""
+
+    def __init__(
+        self,
+        cache: ContentCache,
+        find_store: Callable[[Pin], BlobStore],
+        *,
+        limits: Limits | None = None,
+        patient: bool = False,
+        workers: int = WORKERS,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """*patient*: without a connection wait for one until the deadline, instead of failing fast."""
+        self.cache = cache
+        self._find_store = find_store
+        self._patient = patient
+        limits = limits or Limits()
+        if patient:
+            limits = replace(limits, backoff=replace(limits.backoff, unreachable=1 << 30, attempts=1 << 30))
+        self._limits = limits
+        self._tell = tell
+        self._workers = Workers(workers)
+        self._lock = threading.Lock()
+        self._transfers: dict[str, Transfer] = {}
+        self._failures: dict[str, Failure] = {}
+        self._down: dict[str, tuple[float, StoreUnreachable]] = {}
+
+    def open(self, pin: Pin) -> Artifact:
+        """The artifact for reading; looks at the disk and not at the network."""
+        lease = self.cache.open(pin.sha256)
+        if lease is not None:
+            return Artifact(pin, lease, None, lease.close)
+        name = part_name(pin)
+        with self._lock:
+            transfer = self._transfers.get(name)
+            if transfer is None:
+                transfer = self._transfers[name] = Transfer(
+                    pin, self.cache, self._reachable, self._workers, self._limits, self._told
+                )
+            transfer.readers += 1
+        return Artifact(pin, None, transfer, lambda: self._closed(name))
+
+    def ensure(self, pin: Pin, cancel: Canceller | None = None) -> None:
+        """Have the whole artifact in the cache."""
+        with self.open(pin) as artifact:
+            artifact.whole(cancel)
+
+    def ensure_many(
+        self,
+        pins: Iterable[Pin],
+        cancel: Canceller | None = None,
+        done: Callable[[Pin, Exception | None], None] = lambda _pin, _error: None,
+    ) -> None:
+        """Have many artifacts in the cache, several at a time; *done* is told of each, in any thread."""
+        cancel = cancel or Canceller()
+
+        def one(pin: Pin) -> None:
+            try:
+                self.ensure(pin, cancel)
+            except HydrationCancelled:
+                return
+            except Exception as error:  # noqa: BLE001  # one bad artifact doesn't keep the others
+                done(pin, error)
+            else:
+                done(pin, None)
+
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="anvcs-ensure") as pool:
+            try:
+                for _ in pool.map(one, pins):
+                    pass
+            except BaseException:  # Ctrl-C
+                cancel.cancel()
+                raise
+
+    def state(self, pin: Pin) -> State:
+        """Where its bytes are, as far as the cache knows; looks at the disk only."""
+        if self.cache.has(pin.sha256):
+            return State(Where.LOCAL)
+        found = progress(self.cache.root / "parts", pin)
+        if found is not None and found[1]:
+            return State(Where.HYDRATING, found[0])
+        return State(Where.REMOTE)
+
+    def status(self) -> HydratorStatus:
+        """What is under way and what went wrong, for people."""
+        with self._lock:
+            transfers = list(self._transfers.values())
+            failures = tuple(self._failures.values())
+        return HydratorStatus({transfer.pin.key: transfer.look() for transfer in transfers}, failures)
+
+    def close(self) -> None:
+        """Stop everything; what has come so far is kept."""
+        with self._lock:
+            transfers, self._transfers = list(self._transfers.values()), {}
+        for transfer in transfers:
+            transfer.close()
+        self._workers.close()
+
+    def _closed(self, name: str) -> None:
+        with self._lock:
+            transfer = self._transfers.get(name)
+            if transfer is None:
+                return
+            transfer.readers -= 1
+            if transfer.readers:
+                return
+            del self._transfers[name]
+        transfer.close()
+
+    def _reachable(self, pin: Pin) -> BlobStore:
+        """The pin's store; raises `StoreUnreachable` at once while it is known to be away."""
+        with self._lock:
+            until, error = self._down.get(pin.storage, (0.0, None))
+        if error is not None and time.monotonic() < until:
+            raise error
+        return self._find_store(pin)
+
+    def _told(self, pin: Pin, failure: Exception | None) -> None:
+        """A transfer has ended, well or not."""
+        if failure is None:
+            with self._lock:
+                self._failures.pop(pin.key, None)
+                self._down.pop(pin.storage, None)
+            return
+        with self._lock:
+            known = self._failures.pop(pin.key, None)
+            self._failures[pin.key] = Failure(pin.key, str(failure), time.time())
+            while len(self._failures) > _FAILURES_KEPT:
+                del self._failures[next(iter(self._failures))]
+            if isinstance(failure, StoreUnreachable) and not self._patient:
+                now = time.monotonic()
+                if self._down.get(pin.storage, (0.0, failure))[0] <= now:  # not what we told them ourselves
+                    self._down[pin.storage] = (now + _DOWN_S, failure)
+        if known is None or known.message != str(failure):
+            self._tell(str(failure))
