@@ -99,12 +99,48 @@ def test_unknown_keys_are_warned_about_with_a_guess():
     )
 
 
+SECRETS = """
+storage: {mode: s3, offline: wait}
+blobs:
+  track: ["*.pt", "/data/**", "!small.pt"]
+  compress: yes
+adapters:
+  s3: {provider: minio, bucket: b, endpoint_url: "http://127.0.0.1:9000", secret_access_key: "${S3_SECRET}"}
+  mine: {token: "${MINE}", regions: [x, null]}
+"""
+
+
+def test_artifacts_are_configured():
+    config = parse_config(SECRETS.encode(), env={"S3_SECRET": "hunter2", "MINE": "hunter3"})
+    assert (config.storage.mode, config.storage.offline) == ("s3", "wait")
+    assert config.blobs.track == ("*.pt", "/data/**", "!small.pt")
+    assert config.blobs.compress
+    assert config.adapters.s3.bucket == "b"
+    assert config.adapters.s3.secret_access_key == Secret("hunter2")
+    assert config.adapters.other == {"mine": {"token": Secret("hunter3"), "regions": ["x", None]}}
+    assert parse_config(b"blobs: {track: '*.pt'}").blobs.track == ("*.pt",)
+
+
 def test_secrets_are_never_printed():
-    text = b"adapters: {s3: {secret_access_key: '${S3_SECRET}', bucket: b, regions: [x, null]}}"
-    config = parse_config(text, env={"S3_SECRET": "hunter2"})
-    assert config.later["adapters"]["s3"]["secret_access_key"] == Secret("hunter2")
-    assert config.later["adapters"]["s3"]["regions"] == ["x", None]
-    assert "hunter2" not in repr(config)
+    config = parse_config(SECRETS.encode(), env={"S3_SECRET": "hunter2", "MINE": "hunter3"})
+    assert "hunter" not in repr(config)
+
+
+@pytest.mark.parametrize("value", ["hunter2", "${S3:-hunter2}", "x${S3}"])
+@pytest.mark.parametrize("place", ["adapters: {s3: {access_key_id: '%s'}}", "adapters: {mine: {password: '%s'}}"])
+def test_a_secret_comes_from_the_environment_only(place, value):
+    (found,) = problems(place % value, S3="x")
+    assert "must not stand in a file" in found
+    assert "hunter2" not in found
+
+
+def test_a_secret_that_is_missing_is_no_error():
+    config = parse_config(SECRETS.encode(), source="c", env={})
+    assert config.adapters.s3.secret_access_key is None
+    assert config.warnings == (
+        "c:7: secret_access_key: the environment has no S3_SECRET",
+        "c:8: token: the environment has no MINE",
+    )
 
 
 def test_a_repository_cannot_carry_a_secret_into_what_commits_show():

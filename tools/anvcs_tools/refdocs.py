@@ -95,7 +95,8 @@ def _configuration() -> Iterator[str]:
     yield "no commit has the file, that of the work tree counts.\n"
     yield "`${VAR}` and `${VAR:-default}` take a value from the environment; `$${` is a plain `${`. A variable whose name"
     yield "looks like a secret (`…TOKEN`, `…SECRET…`, `…PASSWORD`, …) is only filled into a key that looks like one. Secret"
-    yield "values are never printed.\n"
+    yield "values are never printed. A key that is a secret takes `${VAR}` and nothing else: the value itself must not stand in"
+    yield "the file. A variable that is missing there is a warning, and the store says what it needs when it needs it.\n"
     yield "The file belongs to the repository, so it is read with care: YAML without tags, anchors and aliases, at most"
     yield f"{MAX_BYTES >> 10} KiB. An unknown key is a warning, a wrong value an error.\n"
     for section in dict.fromkeys(setting.section for setting in settings()):

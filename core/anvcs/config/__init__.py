@@ -5,34 +5,33 @@ limited, YAML is read without tags, anchors or aliases, and an environment varia
 that looks like a secret can only go into a key that is one.
 """
 
+from anvcs.config.kinds import Kind, Setting
 from anvcs.config.loading import MAX_BYTES, ConfigInvalid, Problem, parse_config
-from anvcs.config.schema import (
-    FILE_NAME,
-    LATER,
-    AgentConfig,
-    Config,
-    Kind,
-    MountConfig,
-    RoomConfig,
-    Secret,
-    Setting,
-    settings,
-)
+from anvcs.config.schema import FILE_NAME, LATER, SECTIONS, AgentConfig, Config, MountConfig, RoomConfig, settings
+from anvcs.config.storage import AdaptersConfig, BlobsConfig, IpfsConfig, NfsConfig, S3Config, StorageConfig
 from anvcs.config.template import config_template
+from anvcs.model.secret import Secret
 
 __all__ = [
     "FILE_NAME",
     "LATER",
     "MAX_BYTES",
+    "SECTIONS",
+    "AdaptersConfig",
     "AgentConfig",
+    "BlobsConfig",
     "Config",
     "ConfigInvalid",
+    "IpfsConfig",
     "Kind",
     "MountConfig",
+    "NfsConfig",
     "Problem",
     "RoomConfig",
+    "S3Config",
     "Secret",
     "Setting",
+    "StorageConfig",
     "config_template",
     "parse_config",
     "settings",

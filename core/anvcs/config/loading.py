@@ -6,14 +6,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from anvcs.config.kinds import Kind, Setting
 from anvcs.config.nodes import Item, Mark, NotPlainYaml, read_mapping
-from anvcs.config.schema import FILE_NAME, LATER, SECTIONS, Config, Kind, Secret, Setting, looks_secret, settings
+from anvcs.config.schema import FILE_NAME, LATER, SECTIONS, Config, looks_secret, settings
+from anvcs.config.storage import AdaptersConfig
 from anvcs.errors import AnvcsError
+from anvcs.model.secret import Secret
 
 MAX_BYTES = 256 << 10
 
 _VARIABLE = re.compile(r"\$(\$\{|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})")
 _SIZE = re.compile(r"(\d{1,15})\s*([kKMGT]?)(i?)[bB]?")
+_ADAPTERS = "adapters"
+_LONGEST_LIST = 500
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 
@@ -62,8 +67,10 @@ class _Reader:
         except NotPlainYaml as error:
             self.problems.append(Problem(error.line, error.reason))
             return Config()
-        known = [*SECTIONS, *LATER]
+        known = list(dict.fromkeys(name.partition(".")[0] for name in (*SECTIONS, *LATER)))
         sections = {name: self._section(name, top[name]) for name in SECTIONS if name in top}
+        if _ADAPTERS in top:
+            sections[_ADAPTERS] = self._adapters(top[_ADAPTERS])
         later = {name: self._loose(name, top[name]) for name in LATER if name in top}
         for name, item in top.items():
             if name not in known:
@@ -82,6 +89,18 @@ class _Reader:
             except _Unusable as error:
                 self.problems.append(Problem(value.line, f"{name}.{key}: {error}"))
         return SECTIONS[name](**values)
+
+    def _adapters(self, item: Item) -> AdaptersConfig:
+        """The sections within ``adapters``; those of registered stores are kept as they stand."""
+        ours: dict[str, Any] = {}
+        other: dict[str, Any] = {}
+        for name, child in self._children(_ADAPTERS, item):
+            section = f"{_ADAPTERS}.{name}"
+            if section in SECTIONS:
+                ours[name] = self._section(section, child)
+            else:
+                other[name] = self._loose(section, child)
+        return AdaptersConfig(other=other, **ours)
 
     def _children(self, name: str, item: Item) -> Iterator[tuple[str, Item]]:
         if item.value is None:  # a section whose keys are all commented out
@@ -106,18 +125,43 @@ class _Reader:
         if item.value is None:
             return None
         try:
-            text = self._expand(key, item.value)
+            return self._secret(key, item) if looks_secret(key) else self._expand(key, item.value)
         except _Unusable as error:
             self.problems.append(Problem(item.line, f"{key}: {error}"))
             return None
-        return Secret(text) if looks_secret(key) else text
 
-    def _convert(self, setting: Setting, item: Item) -> str | int | bool:
+    def _secret(self, key: str, item: Item) -> Secret | None:
+        """A secret, which only the environment may hold; None when it doesn't."""
+        if not item.value:
+            return None
+        match = _VARIABLE.fullmatch(item.value)
+        if match is None or match["name"] is None or match["default"] is not None:
+            raise _Unusable("needs ${VARIABLE} and nothing else: a secret must not stand in a file of the repository")
+        value = self.env.get(match["name"])
+        if not value:
+            # Whoever only reads code needs no credentials: the store complains when it needs them.
+            self.warnings.append(f"{self.source}:{item.line}: {key}: the environment has no {match['name']}")
+            return None
+        return Secret(value)
+
+    def _convert(self, setting: Setting, item: Item) -> Any:
         if item.mark is Mark.NULL:
             return setting.default
+        if setting.kind is Kind.LIST:
+            return self._list(setting, item)
         if not isinstance(item.value, str):
             raise _Unusable(f"needs {setting.kind.value}, not keys or a list")
+        if setting.kind is Kind.SECRET:
+            return self._secret(setting.name, item)
         return _value(setting, self._expand(setting.name, item.value).strip())
+
+    def _list(self, setting: Setting, item: Item) -> tuple[str, ...]:
+        values = [item] if isinstance(item.value, str) else item.value
+        if not isinstance(values, list) or len(values) > _LONGEST_LIST:
+            raise _Unusable(f"needs a list of at most {_LONGEST_LIST} texts")
+        if not all(isinstance(one.value, str) for one in values):
+            raise _Unusable("needs a list of texts")
+        return tuple(_text(self._expand(setting.name, one.value)) for one in values)
 
     def _expand(self, key: str, text: str) -> str:
         """Fill in ``${VAR}`` and ``${VAR:-default}``; ``$${`` stands for ``${``."""
@@ -147,7 +191,7 @@ class _Reader:
 def _value(setting: Setting, text: str) -> str | int | bool:
     # The text may come from the environment: complaints describe what is wanted and don't quote it.
     match setting.kind:
-        case Kind.TEXT:
+        case Kind.TEXT | Kind.LIST | Kind.SECRET:  # of the last two, `_Reader` has taken care
             return _text(text)
         case Kind.CHOICE:
             if text not in setting.choices:

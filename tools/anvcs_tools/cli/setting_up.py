@@ -3,8 +3,13 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from anvcs.model.secret import Secret
 from anvcs_tools.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from anvcs.config import Config
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -46,7 +51,7 @@ def deinit(arguments: argparse.Namespace) -> int:
 
 def config(arguments: argparse.Namespace) -> int:
     """Check the configuration, or print a template."""
-    from anvcs.config import config_template, parse_config
+    from anvcs.config import SECTIONS, config_template, parse_config
 
     if arguments.action == "template":
         print(config_template(), end="")
@@ -59,10 +64,7 @@ def config(arguments: argparse.Namespace) -> int:
 
         repository = Repository.open(Path(arguments.repo))
         found = repository.config(repository.default_stream)
-    sections = {
-        name: {field: getattr(section, field) for field in section.__slots__}
-        for name, section in (("agent", found.agent), ("room", found.room), ("mount", found.mount))
-    }
+    sections = {name: _shown(found, name) for name in SECTIONS}
     if arguments.json:
         # What later sections hold may be secret: only their names are told.
         print_json({"config": sections, "later": sorted(found.later), "warnings": list(found.warnings)})
@@ -73,6 +75,15 @@ def config(arguments: argparse.Namespace) -> int:
         for field, value in values.items():
             print(f"{name}.{field}: {json.dumps(value, ensure_ascii=False)}")  # a scalar of JSON is one of YAML
     return 0
+
+
+def _shown(found: "Config", section: str) -> dict[str, object]:
+    """A section's values; of a secret only whether there is one."""
+    from functools import reduce
+
+    values = reduce(getattr, section.split("."), found)
+    shown = {name: getattr(values, name) for name in values.__slots__}
+    return {name: repr(value) if isinstance(value, Secret) else value for name, value in shown.items()}
 
 
 def completion(arguments: argparse.Namespace) -> int:
