@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from anvcs.artifacts.errors import NoSuchVersion, StoreRefused
 from anvcs.artifacts.pieces import CHUNK
-from anvcs.artifacts.protocol import Body, Stored
+from anvcs.artifacts.protocol import Body, Moved, Stored, StoreSettings
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class FolderBlobStore:
         self._root = root
         self.name = name
 
-    def upload(self, local_path: Path, key: str, *, sha256: str | None = None) -> Stored:
+    def upload(self, local_path: Path, key: str, *, sha256: str | None = None, moved: Moved | None = None) -> Stored:
         """Store a file as the newest version of *key*."""
         folder = self._folder(key)
 
@@ -48,7 +48,10 @@ class FolderBlobStore:
                 digest = self._publish(local_path, folder, sha256)
             return Stored(key=key, version_id=digest, sha256=digest, size=(folder / digest).stat().st_size)
 
-        return self._steady(store)
+        stored = self._steady(store)
+        if moved is not None:
+            moved(stored["size"])
+        return stored
 
     def download(self, key: str, version_id: str | None, dest_path: Path) -> None:
         """Copy a version to *dest_path*."""
@@ -165,13 +168,29 @@ class FolderBlobStore:
 class LocalBlobStore(FolderBlobStore):
     """The embedded store: everything works with no cloud at all."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, frozen: Path | None = None) -> None:
+        """*frozen*: a folder on the same disk whose files never change, so that they are shared and not copied."""
         super().__init__(root, "local")
+        self._frozen = frozen
 
     def local_file(self, key: str, version_id: str) -> Path | None:
         """The stored file itself, for a cache on the same disk to link to."""
         path = self._named(key, version_id)
         return path if path.is_file() else None
+
+    def _publish(self, source: Path, folder: Path, sha256: str | None) -> str:
+        if sha256 is not None and self._frozen is not None and source.is_relative_to(self._frozen):
+            part = folder / f"new-{secrets.token_hex(8)}"
+            try:
+                os.link(source, part)
+            except OSError:  # another disk, or too many links: a copy will do
+                part.unlink(missing_ok=True)
+            else:
+                part.replace(folder / sha256)
+                part.unlink(missing_ok=True)  # two names of one file: such a rename does nothing
+                _sync_folder(folder)
+                return sha256
+        return super()._publish(source, folder, sha256)
 
     def _prepare(self, folder: Path) -> None:
         if self._root.exists() and not self._root.is_dir():
@@ -215,3 +234,8 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def make_local(settings: StoreSettings) -> LocalBlobStore:
+    """The embedded store of a repository; the cache beside it has files that never change."""
+    return LocalBlobStore(settings.local, frozen=settings.local.parent / "cache" / "sha256")

@@ -4,7 +4,7 @@ A program of somebody else's registers a store under the entry point group
 ``anvcs.blob_stores``: a callable that takes a `StoreSettings` and gives a `BlobStore`.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypedDict
@@ -13,6 +13,10 @@ ENTRY_POINTS = "anvcs.blob_stores"
 
 Body = Generator[bytes, None, None]
 """The bytes of an object as they come."""
+
+
+Moved = Callable[[int], None]
+"""Is told how many more bytes went over the line."""
 
 
 class Stored(TypedDict):
@@ -41,10 +45,11 @@ class BlobStore(Protocol):
     def region(self) -> str:
         """As `bucket`."""
 
-    def upload(self, local_path: Path, key: str, *, sha256: str | None = None) -> Stored:
+    def upload(self, local_path: Path, key: str, *, sha256: str | None = None, moved: Moved | None = None) -> Stored:
         """Store a file as a new version of *key*; content that its newest version has already makes none.
 
-        *sha256* is the file's, if the caller knows it.  Nothing is visible before all of it is stored.
+        *sha256* is the file's, if the caller knows it.  Nothing is visible before all of it is stored.  *moved* is
+        told of bytes as they are sent, by whatever thread.
         """
 
     def download(self, key: str, version_id: str | None, dest_path: Path) -> None:

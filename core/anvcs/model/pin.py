@@ -148,6 +148,11 @@ def _pieces(document: Mapping[str, object]) -> Pieces:
     )
 
 
+def names_content(key: str) -> bool:
+    """Whether a key says what its content is, so that every version of it will do."""
+    return key.startswith((".anvcs/pieces/", ".anvcs/sha256/"))
+
+
 def content_key(sha256: str) -> str:
     """The key of what is committed before it is uploaded: it names the content and so needs no version."""
     return f".anvcs/sha256/{sha256[:2]}/{sha256}"

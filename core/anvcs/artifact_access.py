@@ -1,0 +1,222 @@
+"""The artifacts of one repository: its cache, its stores and what waits for an upload, wired.
+
+Made once in a process that serves or commits (after any fork); opening it costs nothing.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from anvcs.artifacts.cache import ContentCache
+from anvcs.artifacts.errors import ArtifactError, StorageNotConfigured
+from anvcs.artifacts.known import KnownPins
+from anvcs.artifacts.protocol import BlobStore, StoreSettings
+from anvcs.artifacts.queue import UploadQueue, Waiting
+from anvcs.config import Config
+from anvcs.model.pin import Pin
+from anvcs.store import Store
+
+if TYPE_CHECKING:
+    from anvcs.artifacts.hydrating import Artifact, Hydrator, State
+    from anvcs.artifacts.pieces import Digests
+    from anvcs.artifacts.uploading import Uploader
+
+_UPLOADS: Final = 4
+"""Files that are uploaded at the same time; each large one goes up in several parts, too."""
+
+
+@dataclass(slots=True)
+class UploadProgress:
+    """How far an upload is; read it from any thread."""
+
+    files: int
+    total: int
+    """Bytes."""
+    files_done: int = 0
+    moved: int = 0
+    """Bytes, with those of failed tries."""
+
+
+class Artifacts:
+    """One repository's artifacts.  May be used from several threads."""
+
+    def __init__(self, store: Store, config: Config, *, tell: Callable[[str], None] = lambda _: None) -> None:
+        """*tell* is told, in a sentence, of every artifact that could not be fetched."""
+        self._root, self._config, self._tell = store.root, config, tell
+        self.queue = UploadQueue(store.root / "queue" / "uploads")
+        self.cache = ContentCache(store.root / "cache", limit=config.storage.cache_size, needed=self.queue.has)
+        self._known = KnownPins(store.root / "cache" / "pins")
+        self._lock = threading.Lock()
+        self._stores: dict[tuple[str, str, str], BlobStore] = {}
+
+    # Reading
+
+    def open(self, pin: Pin) -> "Artifact":
+        """An artifact for reading; nothing is fetched before it is read."""
+        return self.hydrator.open(pin)
+
+    def state(self, pin: Pin) -> "State":
+        """Where its bytes are; looks at the disk only."""
+        from anvcs.artifacts.hydrating import State, Where
+
+        if self.queue.has(pin.sha256):
+            return State(Where.QUEUED)
+        return self.hydrator.state(pin)
+
+    @cached_property
+    def hydrator(self) -> "Hydrator":
+        """What fetches."""
+        from anvcs.artifacts.hydrating import Hydrator
+        from anvcs.artifacts.transfers import Limits
+
+        storage = self._config.storage
+        return Hydrator(
+            self.cache,
+            self.store_of,
+            limits=Limits(deadline_s=float(storage.deadline_s)),
+            patient=storage.offline == "wait",
+            tell=self._tell,
+        )
+
+    # Writing
+
+    def keep(self, source: Path) -> "Digests":
+        """Copy a file into the cache: what `pin` takes. It may be evicted until it is pinned or queued."""
+        return self.cache.take(source)
+
+    def pin(
+        self, contents: Mapping[bytes, "Digests"], *, later: bool = False, progress: UploadProgress | None = None
+    ) -> dict[bytes, Pin]:
+        """Pins for contents of the cache, by path: uploaded when this returns, or with *later* queued.
+
+        All or none: raises the first `ArtifactError`. What was uploaded already is not uploaded again.
+        """
+        found: dict[bytes, Pin] = {}
+        todo: dict[str, tuple[bytes, Digests]] = {}
+        for path, content in contents.items():
+            known = self._known_pin(content.sha256)
+            if known is not None:
+                found[path] = known
+            else:
+                todo.setdefault(content.sha256, (path, content))
+        made = self._queued(todo) if later else self._uploaded(todo, progress)
+        return found | {path: made[content.sha256] for path, content in contents.items() if path not in found}
+
+    def _known_pin(self, sha256: str) -> Pin | None:
+        known = self._known.get(sha256, self.store.name)
+        return known if known is not None and bool(known.compress) == self._config.blobs.compress else None
+
+    def _queued(self, todo: Mapping[str, tuple[bytes, "Digests"]]) -> dict[str, Pin]:
+        return {sha256: self._uploader.queue(content, self.queue) for sha256, (_, content) in todo.items()}
+
+    def _uploaded(self, todo: Mapping[str, tuple[bytes, "Digests"]], progress: UploadProgress | None) -> dict[str, Pin]:
+        from anvcs.artifacts.uploading import key_for
+
+        told = progress or UploadProgress(0, 0)
+        told.files, told.total = len(todo), sum(content.size for _, content in todo.values())
+        lock = threading.Lock()
+
+        def moved(count: int) -> None:
+            with lock:
+                told.moved += count
+
+        def upload(item: tuple[bytes, "Digests"]) -> Pin:
+            path, content = item
+            pin = self._uploader.upload(content, key_for(path), moved)
+            self._known.add(pin, self.store.name)
+            with lock:
+                told.files_done += 1
+            return pin
+
+        with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="anvcs-upload") as pool:
+            jobs = {sha256: pool.submit(upload, item) for sha256, item in todo.items()}
+            try:
+                return {sha256: job.result() for sha256, job in jobs.items()}
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    @cached_property
+    def _uploader(self) -> "Uploader":
+        from anvcs.artifacts.uploading import Uploader
+
+        return Uploader(self.cache, self.store, self.storage, compress=self._config.blobs.compress)
+
+    # What waits
+
+    def unsent(self) -> list[Waiting]:
+        """What is pinned and only on this machine."""
+        waiting = self.queue.waiting()
+        behind = getattr(self.store, "waiting", None) if self._config.storage.mode == "hybrid" else None
+        known = {item.sha256 for item in waiting}
+        return waiting + [Waiting(one, 0, "", self.storage) for one in (behind() if behind else []) if one not in known]
+
+    def retry_uploads(self) -> Iterator[tuple[Waiting, ArtifactError | None]]:
+        """Upload what waits, one by one; what fails stays."""
+        yield from self.queue.drain(self.cache, self._store_named)
+        drain = getattr(self.store, "drain", None) if self._config.storage.mode == "hybrid" else None
+        if drain is not None:
+            try:
+                for sha256 in drain():
+                    yield Waiting(sha256, 0, "", self.storage), None
+            except ArtifactError as error:
+                yield Waiting("", 0, "", self.storage), error
+
+    # Stores
+
+    @property
+    def storage(self) -> str:
+        """What new pins call the kind of store."""
+        mode = self._config.storage.mode
+        return self._config.storage.primary if mode == "hybrid" else mode
+
+    @property
+    def store(self) -> BlobStore:
+        """Where uploads go."""
+        return self._store_named(self.storage)
+
+    def store_of(self, pin: Pin) -> BlobStore:
+        """The store that a pin names."""
+        return self._store_named(pin.storage, pin.bucket, pin.region)
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        if "hydrator" in self.__dict__:
+            self.hydrator.close()
+
+    def _store_named(self, storage: str, bucket: str = "", region: str = "") -> BlobStore:
+        with self._lock:
+            name = (storage, bucket, region)
+            if name not in self._stores:
+                self._stores[name] = self._make(storage, bucket, region)
+            return self._stores[name]
+
+    def _make(self, storage: str, bucket: str, region: str) -> BlobStore:
+        wanted = self._config.storage
+        if wanted.mode != "hybrid" or storage not in {wanted.primary, "hybrid"}:
+            return self._plain(storage, bucket, region)
+        if "hybrid" in {wanted.primary, wanted.fallback} or wanted.primary == wanted.fallback:
+            raise StorageNotConfigured("hybrid", "storage.primary and storage.fallback must name two other stores")
+        stores = {"primary": self._plain(wanted.primary, bucket, region), "fallback": self._plain(wanted.fallback)}
+        return self._registered("hybrid", {}, stores)
+
+    def _plain(self, storage: str, bucket: str = "", region: str = "") -> BlobStore:
+        adapters = self._config.adapters
+        known = getattr(adapters, storage, None) if storage in {"s3", "ipfs", "nfs"} else None
+        if known is not None:
+            options = {item.name: getattr(known, item.name) for item in fields(known)}
+            # A pin may name another bucket of the same server: it was there when it was made.
+            options |= {name: value for name, value in (("bucket", bucket), ("region", region)) if value}
+        else:
+            options = dict(adapters.other.get(storage) or {})
+        return self._registered(storage, options, {})
+
+    def _registered(self, storage: str, options: Mapping[str, object], stores: Mapping[str, BlobStore]) -> BlobStore:
+        from anvcs.artifacts.registry import make_store
+
+        state = self._root / "stores" / storage
+        return make_store(StoreSettings(storage, options, state, self._root / "blobs", stores))

@@ -1,0 +1,230 @@
+"""The parts wired: contents in, pins out, and back; what waits for a store; who owns a file."""
+
+import os
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from anvcs.artifact_access import Artifacts, UploadProgress
+from anvcs.artifacts import registry
+from anvcs.artifacts.errors import NoSuchVersion, StorageNotConfigured, StoreBusy
+from anvcs.artifacts.hydrating import Where
+from anvcs.artifacts.pieces import PIECE
+from anvcs.artifacts.uploading import key_for
+from anvcs.config import parse_config
+from anvcs.model.pin import Pin, content_key
+from anvcs.model.pointer import decode_pointer, encode_pointer
+from anvcs.ownership import Owner, Ownership
+from anvcs.store import Store
+from support.blob_stores import FaultyStore
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Artifacts of one repository, made from a configuration."""
+    made: list[Artifacts] = []
+
+    def make(config: str = "", top: Path = tmp_path) -> Artifacts:
+        artifacts = Artifacts(Store(top), parse_config(config.encode(), env={}))
+        made.append(artifacts)
+        return artifacts
+
+    yield make
+    for artifacts in made:
+        artifacts.close()
+
+
+@pytest.fixture
+def content(tmp_path):
+    def content(size: int) -> Path:
+        path = tmp_path / f"content-{size}"
+        path.write_bytes(os.urandom(size))
+        return path
+
+    return content
+
+
+@pytest.mark.parametrize("compress", ["false", "true"])
+@pytest.mark.parametrize("size", [0, 100, 2 * PIECE + 5])
+def test_a_content_goes_and_comes_back(make, content, size, compress):
+    artifacts = make(f"blobs: {{compress: {compress}}}")
+    file = content(size)
+    digests = artifacts.keep(file)
+    progress = UploadProgress(0, 0)
+    pin = artifacts.pin({b"models/m.pt": digests}, progress=progress)[b"models/m.pt"]
+    assert (pin.key, pin.size, pin.storage) == ("models/m.pt", size, "local")
+    assert (progress.files_done, progress.total) == (1, size)
+    assert decode_pointer(encode_pointer(pin)) == pin
+    assert artifacts.state(pin).where is Where.LOCAL
+    artifacts.cache.evict(pin.sha256)
+    assert artifacts.state(pin).where is Where.REMOTE
+    with artifacts.open(pin) as artifact:
+        assert artifact.read(0, size + 1) == file.read_bytes()
+
+
+def test_the_embedded_store_and_the_cache_share_one_file(make, content):
+    artifacts = make()
+    digests = artifacts.keep(content(1000))
+    pin = artifacts.pin({b"m": digests})[b"m"]
+    stored = artifacts.store.local_file(pin.key, pin.version_id)
+    assert stored.samefile(artifacts.cache.path(pin.sha256))
+    artifacts.cache.evict(pin.sha256)
+    artifacts.hydrator.ensure(pin)
+    assert stored.samefile(artifacts.cache.path(pin.sha256))
+
+
+def test_the_same_content_is_stored_once(make, content):
+    artifacts = make()
+    digests = artifacts.keep(content(1000))
+    first = artifacts.pin({b"a": digests, b"b": digests})
+    assert first[b"a"] == first[b"b"]
+    assert make().pin({b"c": digests})[b"c"] == first[b"a"]
+
+
+def test_queued_contents_stay_and_are_uploaded_later(make, content, tmp_path):
+    artifacts = make("blobs: {compress: true}")
+    file = content(2 * PIECE + 5)
+    digests = artifacts.keep(file)
+    pin = artifacts.pin({b"m": digests}, later=True)[b"m"]
+    assert (pin.key, pin.version_id) == (content_key(digests.sha256), "")
+    assert len(artifacts.unsent()) == 2  # the packed content and its list
+    assert not artifacts.store.exists(pin.key)
+    artifacts.cache.shrink(0)
+    assert [error for _, error in artifacts.retry_uploads()] == [None, None]
+    assert artifacts.unsent() == []
+    artifacts.cache.shrink(0)
+    assert list(artifacts.cache.entries()) == []
+    with artifacts.open(pin) as artifact:
+        assert artifact.read(PIECE - 5, 10) == file.read_bytes()[PIECE - 5 : PIECE + 5]
+
+
+def test_a_queued_content_is_not_evicted(make, content):
+    artifacts = make()
+    digests = artifacts.keep(content(1000))
+    pin = artifacts.pin({b"m": digests}, later=True)[b"m"]
+    artifacts.cache.shrink(0)
+    assert artifacts.state(pin).where is Where.QUEUED
+    with artifacts.open(pin) as artifact:
+        assert len(artifact.read(0, 2000)) == 1000
+
+
+def faulty(artifacts: Artifacts, tmp_path: Path) -> FaultyStore:
+    store = FaultyStore(tmp_path / "faulty")
+    artifacts._stores["local", "", ""] = store
+    return store
+
+
+def test_a_failed_upload_pins_nothing_and_a_queued_one_stays(make, content, tmp_path, monkeypatch):
+    artifacts = make()
+    store = faulty(artifacts, tmp_path)
+    digests = artifacts.keep(content(1000))
+
+    def refuse(*args, **kwargs):
+        raise StoreBusy("faulty", "503")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "upload", refuse, raising=False)
+        with pytest.raises(StoreBusy):
+            artifacts.pin({b"m": digests})
+        artifacts.pin({b"m": digests}, later=True)
+        for tries in (1, 2):
+            ((_, error),) = artifacts.retry_uploads()
+            assert isinstance(error, StoreBusy)
+            (waiting,) = artifacts.unsent()
+            assert (waiting.tries, waiting.error) == (tries, str(error))
+    assert [error for _, error in artifacts.retry_uploads()] == [None]
+
+
+def test_a_damaged_entry_of_the_queue_is_told_and_stays(make, content):
+    artifacts = make()
+    artifacts.pin({b"m": artifacts.keep(content(1000))}, later=True)
+    (entry,) = artifacts.queue._folder.iterdir()
+    entry.write_bytes(b"{")
+    ((waiting, error),) = artifacts.retry_uploads()
+    assert "damaged" in waiting.error
+    assert error is not None
+    assert artifacts.queue.has(entry.stem)
+
+
+def test_a_hybrid_reads_and_writes_without_its_primary(make, content, tmp_path):
+    share = tmp_path / "share"
+    config = f"storage: {{mode: hybrid, primary: nfs}}\nadapters: {{nfs: {{mount_path: {share}}}}}"
+    share.mkdir()
+    artifacts = make(config)
+    pin = artifacts.pin({b"m": artifacts.keep(content(100))})[b"m"]
+    assert pin.storage == "nfs"
+    assert artifacts.unsent() == []
+    assert make(config.replace("mode: hybrid", "mode: nfs")).store_of(pin).exists(pin.key, pin.version_id)
+
+
+def test_a_pin_of_a_store_that_nobody_knows(make):
+    pin = Pin(storage="elsewhere", key="k", sha256="0" * 64, size=5)
+    with pytest.raises(StorageNotConfigured, match="local, nfs"), make().open(pin) as artifact:
+        artifact.read(0, 5)
+
+
+def test_other_packages_register_stores(make, content, tmp_path, monkeypatch):
+    seen = []
+
+    def mine(settings):
+        seen.append(settings)
+        return FaultyStore(tmp_path / "mine")
+
+    monkeypatch.setattr(EntryPoint, "load", lambda self: mine)
+    points = [EntryPoint("mine", "package:make", registry.ENTRY_POINTS)]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **wanted: points)
+    artifacts = make("storage: {mode: mine}\nadapters: {mine: {colour: blue}}")
+    pin = artifacts.pin({b"m": artifacts.keep(content(10))})[b"m"]
+    assert pin.storage == "mine"
+    assert seen[0].options == {"colour": "blue"}
+
+
+def test_a_version_that_was_deleted(make, content):
+    artifacts = make()
+    pin = artifacts.pin({b"m": artifacts.keep(content(100))})[b"m"]
+    artifacts.cache.evict(pin.sha256)
+    artifacts.store.delete_version(pin.key, pin.version_id)
+    with artifacts.open(pin) as artifact, pytest.raises(NoSuchVersion):
+        artifact.read(0, 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        (b"a/b c.pt", "a/b c.pt"),
+        ("ü.pt".encode(), "ü.pt"),
+        (b"\xff.pt", "\\xff.pt"),
+        (b"a" * 401, None),
+        (b"a\nb", None),
+        (b".anvcs/x", None),
+    ],
+)
+def test_keys_are_stable_and_fit(path, key):
+    found = key_for(path)
+    assert found == key if key else found.startswith(".anvcs/paths/")
+    Pin(storage="s3", key=found, sha256="0" * 64, size=1)
+
+
+def test_patterns_are_those_of_gitignore():
+    rules = Ownership(["*.pt", "/data/", "!small.pt", "logs/**/*.bin"])
+    for path, owned in (
+        (b"a/m.pt", True),
+        (b"small.pt", False),
+        (b"data/x/y", True),
+        (b"sub/data/x", False),
+        (b"logs/a/b/c.bin", True),
+        (b"logs/c.bin", True),
+        (b"README.md", False),
+    ):
+        assert (rules.owner(path) is Owner.ARTIFACT) == owned, path
+
+
+def test_lfs_comes_first_and_size_counts():
+    rules = Ownership(["*.pt"], lambda path: path.startswith(b"lfs/"), max_git_size=100)
+    assert rules.owner(b"lfs/a.pt") is Owner.LFS
+    assert rules.claimed_twice(b"lfs/a.pt")
+    assert not rules.claimed_twice(b"lfs/a.bin")
+    assert rules.owner(b"lfs/a.bin", 1000) is Owner.LFS
+    assert rules.owner(b"a.bin", 101) is Owner.ARTIFACT
+    assert rules.owner(b"a.bin", 100) is Owner.GIT
