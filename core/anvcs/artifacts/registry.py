@@ -10,6 +10,7 @@ from anvcs.artifacts.protocol import ENTRY_POINTS, BlobStore, StoreSettings
 _OURS: Final = {
     "local": "anvcs.artifacts.folders:make_local",
     "nfs": "anvcs.artifacts.nfs:make",
+    "s3": "anvcs.artifacts.s3:make",
     "hybrid": "anvcs.artifacts.composite:make",
 }
 """By path, so that a store's libraries are imported when it is used."""

@@ -73,7 +73,6 @@ class S3Config:
         choices=("aws", "minio", "spaces", "other"),
     )
     bucket: str = setting("", Kind.TEXT, "The bucket. It must keep versions.")
-    prefix: str = setting("", Kind.TEXT, "Put before every key, for a bucket that holds other things, too.")
     region: str = setting("", Kind.TEXT, "The bucket's region. Empty: from the usual AWS settings.")
     endpoint_url: str = setting("", Kind.TEXT, "Address of the server, when it isn't AWS.")
     addressing: str = setting(

@@ -1,0 +1,125 @@
+"""The client of one bucket's server: made when it is first needed, shared by all threads."""
+
+import threading
+from functools import cache
+from typing import Any
+
+from anvcs.artifacts.errors import BucketUnversioned, ClockSkewed
+from anvcs.artifacts.s3.meaning import SKEW_S, meaning, skew_of, skewed
+from anvcs.artifacts.s3.options import S3Options
+
+_CONNECTIONS = 32
+
+
+@cache
+def _descriptions() -> Any:
+    """Botocore's descriptions of services: read from the disk once, not once for each session."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
+
+
+class Client:
+    """Makes requests; whatever goes wrong is one of our errors."""
+
+    def __init__(self, options: S3Options, name: str) -> None:
+        self.options, self.name = options, name
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._client: Any = None
+        self._checked = False
+
+    @property
+    def session(self) -> Any:
+        """boto3's session: where credentials come from."""
+        if self._session is None:
+            import boto3
+            import botocore.session
+            from botocore.exceptions import BotoCoreError
+
+            options = self.options
+            secrets = {
+                "aws_access_key_id": options.access_key_id,
+                "aws_secret_access_key": options.secret_access_key,
+                "aws_session_token": options.session_token,
+            }
+            try:
+                base = botocore.session.get_session()
+                base.register_component("data_loader", _descriptions())
+                self._session = boto3.Session(
+                    botocore_session=base,
+                    profile_name=options.profile or None,
+                    region_name=options.region or None,
+                    **{name: secret.reveal() for name, secret in secrets.items() if secret},
+                )
+            except BotoCoreError as error:  # the profile isn't there
+                raise meaning(error, self.name) from error
+        return self._session
+
+    @property
+    def raw(self) -> Any:
+        """boto3's client, for what it does without a request."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._make()
+            return self._client
+
+    def call(self, method: str, key: str = "", version_id: str | None = None, **parameters: Any) -> Any:
+        """One request about the bucket, or about *key* in it."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        named = {"Bucket": self.options.bucket} | ({"Key": key} if key else {})
+        if version_id:
+            named["VersionId"] = version_id
+        try:
+            return getattr(self.raw, method)(**named, **parameters)
+        except (BotoCoreError, ClientError) as error:
+            raise meaning(error, self.name, key, version_id) from error
+
+    def ready(self) -> None:
+        """Before the first upload: the clock is right and the bucket keeps versions."""
+        if self._checked:
+            return
+        from anvcs.artifacts.errors import AccessDenied
+
+        try:
+            answer = self.call("get_bucket_versioning")
+        except AccessDenied:
+            pass  # who may only write objects can't see it; what is uploaded shows whether it has a version
+        else:
+            skew = skew_of(answer["ResponseMetadata"]["HTTPHeaders"])
+            if skew is not None and abs(skew) > SKEW_S:
+                raise ClockSkewed(self.name, skewed(skew))
+            if answer.get("Status") != "Enabled":
+                raise self.unversioned()
+        self._checked = True
+
+    def unversioned(self) -> BucketUnversioned:
+        """The error that says how to mend the bucket."""
+        return BucketUnversioned(self.name, self.options.bucket, self.options.fix_versioning)
+
+    def _make(self) -> Any:
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        options = self.options
+        config = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "virtual" if options.virtual_hosts else "path"},
+            # Ours: theirs know neither our deadline nor what has come already.
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=options.connect_timeout_s,
+            read_timeout=options.read_timeout_s,
+            max_pool_connections=_CONNECTIONS,
+            tcp_keepalive=True,
+            # Servers differ in what they make of these; our SHA-256 is what proves content.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        region = None if self.session.region_name or not options.endpoint_url else "us-east-1"
+        try:
+            return self.session.client(
+                "s3", endpoint_url=options.endpoint_url or None, config=config, region_name=region
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise meaning(error, self.name) from error

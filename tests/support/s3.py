@@ -1,0 +1,340 @@
+"""A real S3 server, and a proxy before it that injects faults.
+
+By default moto's server, a process of its own; with ``ANVCS_TEST_S3_ENDPOINT`` (and the
+usual AWS variables) any other one, in which each test makes a bucket and removes it.
+"""
+
+import http.client
+import os
+import secrets
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from anvcs.artifacts.retrying import Backoff
+from anvcs.artifacts.s3.options import S3Options
+from anvcs.artifacts.s3.store import S3VersionedBlobStore
+from anvcs.model.secret import Secret
+from support.waiting import eventually
+
+QUICK = Backoff(first_s=0.001, longest_s=0.002)
+ENDPOINT = "ANVCS_TEST_S3_ENDPOINT"
+
+
+@dataclass
+class Answer:
+    """What goes back to the client; a fault changes it."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    cut: int | None = None
+    """The connection ends after so many bytes of the body."""
+    reset: bool = False
+    """It ends with a reset."""
+
+
+Fault = Callable[["Request", Answer], None]
+
+
+@dataclass
+class Request:
+    """What the client asked for."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass
+class Rule:
+    """A fault for the next *times* requests of a method whose path has *part*."""
+
+    method: str
+    part: str
+    fault: Fault
+    times: int = 1
+
+
+class FaultProxy:
+    """Passes requests on, and their answers back, as its rules say."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = urllib.parse.urlsplit(upstream)
+        self.rules: list[Rule] = []
+        self.seen: list[Request] = []
+        self.clock_s = 0.0
+        """So far is the server's ``Date`` moved."""
+        self._lock = threading.Lock()
+        proxy = self
+
+        class Handler(_Handler):
+            owner = proxy
+
+        self._server = _Listener(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fault(self, method: str, part: str, fault: Fault, times: int = 1) -> None:
+        """Arm a fault."""
+        with self._lock:
+            self.rules.append(Rule(method, part, fault, times))
+
+    def asked(self, method: str, part: str = "") -> list[Request]:
+        """The requests so far."""
+        return [one for one in self.seen if one.method == method and part in one.path]
+
+    def due(self, request: Request) -> Fault | None:
+        """The fault for a request."""
+        with self._lock:
+            self.seen.append(request)
+            for rule in self.rules:
+                if rule.times and rule.method == request.method and rule.part in request.path:
+                    rule.times -= 1
+                    return rule.fault
+        return None
+
+
+class _Listener(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # clients that leave are what is tested
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: FaultProxy
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        request = Request(self.command, self.path, headers, self.rfile.read(length))
+        if self.path.startswith("http://"):  # as a proxy is asked; the test's server knows itself by one name only
+            headers["Host"] = self.owner.upstream.netloc
+        fault = self.owner.due(request)
+        answer = self._ask(request)
+        if self.owner.clock_s:
+            answer.headers = [(name, value) for name, value in answer.headers if name.lower() != "date"]
+            answer.headers.append(("Date", formatdate(time.time() + self.owner.clock_s, usegmt=True)))
+        if fault is not None:
+            fault(request, answer)
+        self._give(answer)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  # the names that http.server wants
+
+    def _ask(self, request: Request) -> Answer:
+        upstream = self.owner.upstream
+        kind = http.client.HTTPSConnection if upstream.scheme == "https" else http.client.HTTPConnection
+        connection = kind(upstream.hostname, upstream.port, timeout=30)
+        try:
+            path = urllib.parse.urlsplit(request.path)
+            target = f"{path.path}?{path.query}" if path.query else path.path
+            connection.request(request.method, target, request.body, request.headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.getheaders(), response.read())
+        finally:
+            connection.close()
+
+    def _give(self, answer: Answer) -> None:
+        dropped = {"transfer-encoding", "connection", "content-length", "server"}
+        self.send_response_only(answer.status)
+        length = str(len(answer.body))
+        for name, value in answer.headers:
+            if name.lower() == "content-length" and self.command == "HEAD":
+                length = value
+            elif name.lower() not in dropped:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body[: answer.cut] if answer.cut is not None else answer.body)
+        if answer.cut is not None:
+            self.wfile.flush()
+            if answer.reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
+        pass
+
+
+# Faults
+
+
+def says(status: int, code: str = "", **headers: str) -> Fault:
+    """The server answers with an error."""
+
+    def fault(request: Request, answer: Answer) -> None:
+        answer.status = status
+        answer.headers = list(headers.items())
+        answer.body = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode() if code else b""
+
+    return fault
+
+
+def breaks(after: int, *, reset: bool = True) -> Fault:
+    """The body ends after so many bytes."""
+
+    def fault(request: Request, answer: Answer) -> None:
+        answer.cut, answer.reset = after, reset
+
+    return fault
+
+
+def flips(at: int) -> Fault:
+    """One bit of the body is wrong."""
+
+    def fault(request: Request, answer: Answer) -> None:
+        body = bytearray(answer.body)
+        body[at] ^= 1
+        answer.body = bytes(body)
+
+    return fault
+
+
+def without(*names: str) -> Fault:
+    """A server that leaves headers out."""
+
+    def fault(request: Request, answer: Answer) -> None:
+        answer.headers = [(name, value) for name, value in answer.headers if name.lower() not in names]
+
+    return fault
+
+
+# The server
+
+
+@dataclass
+class Server:
+    """Where it listens and what opens it."""
+
+    url: str
+    key: str
+    secret: str
+    made: list[str] = field(default_factory=list)
+    client: object = None
+
+    def admin(self) -> object:
+        """A plain client."""
+        if self.client is None:
+            self.client = boto3.client(
+                "s3",
+                endpoint_url=self.url,
+                aws_access_key_id=self.key,
+                aws_secret_access_key=self.secret,
+                region_name="us-east-1",
+                config=Config(s3={"addressing_style": "path"}),
+            )
+        return self.client
+
+    def bucket(self, *, versioned: bool = True) -> str:
+        """A new bucket."""
+        name = f"anvcs-test-{secrets.token_hex(6)}"
+        admin = self.admin()
+        admin.create_bucket(Bucket=name)
+        if versioned:
+            admin.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        self.made.append(name)
+        return name
+
+    def remove(self, name: str) -> None:
+        """Empty and delete a bucket."""
+        admin = self.admin()
+        for page in admin.get_paginator("list_object_versions").paginate(Bucket=name):
+            for one in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
+                admin.delete_object(Bucket=name, Key=one["Key"], VersionId=one["VersionId"])
+        admin.delete_bucket(Bucket=name)
+
+    def options(self, bucket: str, url: str = "", **more: object) -> S3Options:
+        """How our store reaches it."""
+        return S3Options(
+            bucket=bucket,
+            provider="other",
+            region="us-east-1",
+            endpoint_url=url or self.url,
+            access_key_id=Secret(self.key),
+            secret_access_key=Secret(self.secret),
+            **{"backoff": QUICK, "connect_timeout_s": 2.0, "read_timeout_s": 5.0} | more,
+        )
+
+
+def start_moto(log: Path) -> tuple[subprocess.Popen[bytes], Server]:
+    """moto's server on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "1000"},
+        )
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    eventually(answers, 60)
+    return process, Server(f"http://127.0.0.1:{port}", "testing", "testing")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of this run."""
+    if os.environ.get(ENDPOINT):
+        server = Server(os.environ[ENDPOINT], os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+        yield server
+        for name in server.made:
+            server.remove(name)
+        return
+    process, server = start_moto(tmp_path_factory.mktemp("moto") / "log")
+    yield server
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+def proxy(s3_server: Server) -> Iterator[FaultProxy]:
+    """A proxy before the server, without faults yet."""
+    made = FaultProxy(s3_server.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def s3(
+    s3_server: Server, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory
+) -> "Callable[..., S3VersionedBlobStore]":
+    """Makes stores of one new bucket, reached through the proxy."""
+    bucket, state = s3_server.bucket(), tmp_path_factory.mktemp("state")
+
+    def make(**more: object) -> S3VersionedBlobStore:
+        return S3VersionedBlobStore(s3_server.options(bucket, proxy.url, **more), state)
+
+    return make
