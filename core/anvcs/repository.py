@@ -373,6 +373,21 @@ class Repository:
         with self.room(stream) as opened:
             return len(opened.room.changes())
 
+    def lfs_paths(self, commit: Oid) -> Callable[[bytes], bool]:
+        """A test for paths that the commit's ``.gitattributes`` give to Git LFS."""
+        from anvcs.git.attributes import AttributeList, AttributeRules, macros_defined
+
+        objects = self.objects
+        files = {
+            path.rpartition(b"/")[0]: objects.blob(oid)
+            for path, mode, oid in objects.walk(objects.tree_of(commit))
+            if mode in _FILES and path.rpartition(b"/")[2] == b".gitattributes"
+        }
+        macros = frozenset(macros_defined(files.get(b"", b"")))
+        below = {folder: AttributeList(data, macros=macros) for folder, data in files.items()}
+        rules = AttributeRules(None, below, [])
+        return lambda path: rules.get(path).get(b"filter") == b"lfs"
+
     def selection(self, stream: str, view: str = "") -> Selection:
         """What the next commit in *view*, or without a view of *stream*, shall take."""
         folder = self.store.views / view if view else self.store.room_file(stream).with_suffix(".next")

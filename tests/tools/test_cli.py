@@ -19,7 +19,10 @@ from anvcs_tools import exit_codes
 from anvcs_tools.cli import main, output
 from anvcs_tools.cli.parser import build_parser
 
-HEAVY = ("pygit2", "pycrdt", "trio", "pyfuse3", "yaml", "shtab", "importlib.metadata", "anvcs.git", "anvcs.rooms")
+HEAVY = (
+    "pygit2", "pycrdt", "trio", "pyfuse3", "yaml", "shtab", "importlib.metadata", "boto3", "botocore", "zstandard",
+    "anvcs.git", "anvcs.rooms", "anvcs.artifacts",
+)  # fmt: skip
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

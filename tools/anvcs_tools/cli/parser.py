@@ -48,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_merging(commands)
     _add_gc(commands)
     _add_sharing(commands)
+    _add_artifacts(commands)
+    _add_storage(commands)
     _add_care(commands)
     return parser
 
@@ -400,6 +402,53 @@ def _add_sharing(commands: _Subparsers) -> None:
         _in_repository(parser)
         _stream(parser, "which stream")
         _json(parser)
+
+
+def _add_artifacts(commands: _Subparsers) -> None:
+    artifacts = _command(
+        commands, "artifacts", "artifacts:artifacts",
+        "list, fetch, evict or verify the artifacts of a stream's last commit, or track more files as artifacts",
+        "ai-vcs artifacts list\nai-vcs artifacts fetch 'models/*.pt'\nai-vcs artifacts evict --all\n"
+        "ai-vcs artifacts verify --remote --json\nai-vcs artifacts status\nai-vcs artifacts track '*.pt' '/data/**'",
+    )  # fmt: skip
+    artifacts.add_argument(
+        "action",
+        choices=("list", "fetch", "evict", "verify", "status", "track"),
+        help="list: with their state. fetch: bring them into the cache. evict: drop cached bytes. verify: hash what is "
+        "here again. status: cache, store and queue. track: add patterns to blobs.track",
+    )
+    artifacts.add_argument(
+        "patterns", nargs="*", metavar="PATTERN", help="only these, by the rules of .gitignore (default: all)"
+    )
+    artifacts.add_argument("--all", action="store_true", help="with evict: everything, of any commit")
+    artifacts.add_argument("--remote", action="store_true", help="with verify: also ask the store for each version")
+    _in_repository(artifacts)
+    _stream(artifacts, "whose artifacts")
+    _json(artifacts)
+    retry = _command(
+        commands, "retry-uploads", "artifacts:retry_uploads", "upload artifacts that were committed without an upload",
+        "ai-vcs retry-uploads\nai-vcs retry-uploads --json",
+    )  # fmt: skip
+    _in_repository(retry)
+    _stream(retry, "whose configuration counts")
+    _json(retry)
+
+
+def _add_storage(commands: _Subparsers) -> None:
+    storage = _command(
+        commands, "storage", "storage:storage", "check whether the artifacts' store can be used, and find out why not",
+        "ai-vcs storage check\nai-vcs storage check --json\nai-vcs storage doctor --verbose",
+    )  # fmt: skip
+    storage.add_argument(
+        "action",
+        choices=("check", "doctor"),
+        help="check: proxy, DNS, TLS, credentials, clock, bucket, versions, and a small object there and back. doctor: "
+        "also the set-up in effect, without secrets",
+    )
+    storage.add_argument("-v", "--verbose", action="store_true", help="with doctor: every setting")
+    _in_repository(storage)
+    _stream(storage, "whose configuration counts")
+    _json(storage)
 
 
 def _add_care(commands: _Subparsers) -> None:

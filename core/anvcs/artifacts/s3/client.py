@@ -4,7 +4,7 @@ import threading
 from functools import cache
 from typing import Any
 
-from anvcs.artifacts.errors import BucketUnversioned, ClockSkewed
+from anvcs.artifacts.errors import AccessDenied, BucketUnversioned, ClockSkewed, CredentialsBad
 from anvcs.artifacts.s3.meaning import SKEW_S, meaning, skew_of, skewed
 from anvcs.artifacts.s3.options import S3Options
 
@@ -76,12 +76,22 @@ class Client:
         except (BotoCoreError, ClientError) as error:
             raise meaning(error, self.name, key, version_id) from error
 
+    def credentials(self) -> str:
+        """Where the credentials come from; raises `CredentialsBad` when there are none."""
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            found = self.session.get_credentials()
+        except BotoCoreError as error:
+            raise meaning(error, self.name) from error
+        if found is None:
+            raise CredentialsBad(self.name, "no credentials were found")
+        return "adapters.s3 of the configuration" if self.options.access_key_id else f"from {found.method}"
+
     def ready(self) -> None:
         """Before the first upload: the clock is right and the bucket keeps versions."""
         if self._checked:
             return
-        from anvcs.artifacts.errors import AccessDenied
-
         try:
             answer = self.call("get_bucket_versioning")
         except AccessDenied:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from anvcs.artifacts.checks import Check
 from anvcs.artifacts.errors import NoSuchVersion, Passing, StoreRefused
 from anvcs.artifacts.protocol import Body, Moved, Stored
 from anvcs.artifacts.retrying import again, rest
@@ -86,6 +87,18 @@ class S3VersionedBlobStore:
     def read(self, key: str, version_id: str | None, start: int = 0, length: int | None = None) -> Body:
         """The bytes of a version from *start*."""
         return self._reading.read(key, version_id, start, length)
+
+    def checks(self) -> Iterator[Check]:
+        """Whatever stands between this machine and the bucket."""
+        from anvcs.artifacts.s3.checking import checks
+
+        return checks(self.client)
+
+    def details(self) -> dict[str, object]:
+        """The connection as it is set up, without secrets."""
+        from anvcs.artifacts.s3.checking import details
+
+        return details(self.client)
 
     def _look(self, key: str, version_id: str | None) -> None:
         try:

@@ -1,0 +1,256 @@
+"""``artifacts`` and ``retry-uploads``."""
+
+import argparse
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anvcs_tools.cli.output import path_text, print_json, print_table, printable, say
+from anvcs_tools.exit_codes import DAMAGED, REMOTE, exit_code
+
+if TYPE_CHECKING:
+    from anvcs.artifact_access import Artifacts
+    from anvcs.model.pin import Pin
+    from anvcs.pinned import Pinned
+    from anvcs_tools.cli.places import Place
+
+_TICK_S = 0.2
+
+
+def artifacts(arguments: argparse.Namespace) -> int:
+    """Do one of the actions."""
+    from anvcs_tools.cli.places import find_place
+
+    arguments.paths = None  # patterns are no paths: where the command works doesn't follow from them
+    place = find_place(arguments)
+    if arguments.action == "track":
+        return _track(arguments, place)
+    actions = {"list": _list, "fetch": _fetch, "evict": _evict, "verify": _verify, "status": _status}
+    with closing(opened(place)) as found:
+        return actions[arguments.action](arguments, place, found)
+
+
+def opened(place: "Place") -> "Artifacts":
+    """The repository's artifacts, as its configuration has them."""
+    from anvcs.artifact_access import Artifacts
+
+    return Artifacts(place.repository.store, place.repository.config(place.stream))
+
+
+def _pinned(place: "Place", patterns: list[str]) -> Iterator["Pinned"]:
+    """The stream's last commit's artifacts that a pattern matches, all without patterns."""
+    from anvcs.ownership import Ownership
+    from anvcs.pinned import pinned
+
+    head = place.repository.refs.get(f"refs/heads/{place.stream}")
+    chosen = Ownership(patterns)
+    for item in pinned(place.repository.objects, head) if head is not None else ():
+        if not patterns or chosen.tracked(item.path):
+            yield item
+
+
+def _list(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
+    rows: list[dict[str, Any]] = []
+    for item in _pinned(place, arguments.patterns):
+        pin = item.pin
+        if pin is None:
+            rows.append({"path": path_text(item.path), "state": "damaged", "problem": item.problem})
+        else:
+            rows.append({"path": path_text(item.path), "state": str(found.state(pin)), "pin": pin.document()})
+    if arguments.json:
+        print_json({"stream": place.stream, "artifacts": rows})
+    else:
+        table = [(row["state"], row["pin"]["size"] if "pin" in row else "", row["path"]) for row in rows]
+        print_table(("STATE", "SIZE", "PATH"), table)
+    return DAMAGED if any(row["state"] == "damaged" for row in rows) else 0
+
+
+def _fetch(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
+    """Bring artifacts into the cache, several at a time."""
+    wanted = {item.pin.sha256: item for item in _pinned(place, arguments.patterns) if item.pin is not None}
+    pins = [item.pin for item in wanted.values() if item.pin is not None and not found.cache.has(item.pin.sha256)]
+    failed: list[dict[str, str]] = []
+    worst = 0
+
+    def done(pin: "Pin", error: Exception | None) -> None:
+        nonlocal worst
+        if error is not None:
+            failed.append({"path": path_text(wanted[pin.sha256].path), "problem": str(error)})
+            worst = worst or exit_code(error)
+
+    with _Meter(found, pins):
+        found.hydrator.ensure_many(pins, done=done)
+    size = sum(pin.size for pin in pins if found.cache.has(pin.sha256))
+    if arguments.json:
+        print_json(
+            {"fetched": len(pins) - len(failed), "bytes": size, "here": len(wanted) - len(pins), "failed": failed}
+        )
+    else:
+        for one in failed:
+            say(f"{one['path']}: {one['problem']}")
+        say(f"fetched {len(pins) - len(failed)} artifacts, {size} bytes; {len(wanted) - len(pins)} were here")
+    return worst
+
+
+class _Meter:
+    """Says on a terminal how far a fetch is."""
+
+    def __init__(self, found: "Artifacts", pins: list["Pin"]) -> None:
+        self._found, self._pins = found, pins
+        self._total = sum(pin.size for pin in pins)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
+
+    def __enter__(self) -> None:
+        if sys.stderr.isatty() and self._pins:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    def _show(self) -> None:
+        before, rate = 0, 0.0
+        while not self._over.wait(_TICK_S):
+            complete = [pin for pin in self._pins if self._found.cache.has(pin.sha256)]
+            under_way = self._found.hydrator.status().transfers
+            here = sum(pin.size for pin in complete) + sum(
+                one.here for one in under_way.values() if one.here < one.size
+            )
+            rate = 0.8 * rate + 0.2 * max(here - before, 0) / _TICK_S
+            before = here
+            text = f"{len(complete)}/{len(self._pins)} files, {_mib(here)} of {_mib(self._total)}, {_mib(rate)}/s"
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _mib(count: float) -> str:
+    return f"{count / (1 << 20):.1f} MiB"
+
+
+def _evict(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
+    """Drop cached bytes that can be fetched again."""
+    if arguments.all:
+        done = found.cache.shrink(0)
+        files, freed = done.files, done.freed
+    else:
+        pins = {item.pin.sha256 for item in _pinned(place, arguments.patterns) if item.pin is not None}
+        sizes = [found.cache.evict(sha256) for sha256 in sorted(pins)]
+        files, freed = sum(map(bool, sizes)), sum(sizes)
+    if arguments.json:
+        print_json({"evicted": files, "bytes": freed})
+    else:
+        say(f"evicted {files} artifacts, {freed} bytes; what is open or not uploaded stays")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
+    """Hash what is here again, and with --remote ask the store for every version."""
+    from anvcs.artifacts.errors import ArtifactError
+
+    damaged: list[str] = []
+    missing: list[dict[str, str]] = []
+    checked = 0
+    for item in _pinned(place, arguments.patterns):
+        if item.pin is None:
+            damaged.append(path_text(item.path))
+            continue
+        if found.cache.has(item.pin.sha256):
+            checked += 1
+            if not found.cache.verify(item.pin.sha256):
+                damaged.append(path_text(item.path))
+        if arguments.remote and not found.queue.has(item.pin.sha256):
+            try:
+                there = found.store_of(item.pin).exists(item.pin.key, item.pin.version_id or None)
+                problem = "" if there else "the store doesn't have this version"
+            except ArtifactError as error:
+                problem = str(error)
+            if problem:
+                missing.append({"path": path_text(item.path), "problem": problem})
+    if arguments.json:
+        print_json({"verified": checked, "damaged": damaged, "missing": missing})
+    else:
+        for path in damaged:
+            say(f"{path}: damaged; the copy here was removed")
+        for one in missing:
+            say(f"{one['path']}: {one['problem']}")
+        say(f"verified {checked} artifacts")
+    return DAMAGED if damaged else REMOTE if missing else 0
+
+
+def _status(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
+    """Tell what is here, what waits and where it goes."""
+    entries = list(found.cache.entries())
+    waiting = found.unsent()
+    document = {
+        "stream": place.stream,
+        "store": found.store.name,
+        "cache": {"files": len(entries), "bytes": sum(entry.size for entry in entries), "limit": found.cache.limit},
+        "queued": [
+            {"sha256": one.sha256, "key": one.key, "size": one.size, "tries": one.tries, "error": one.error}
+            for one in waiting
+        ],
+    }
+    if arguments.json:
+        print_json(document)
+        return 0
+    print(printable(f"store: {found.store.name}"))
+    print(f"cache: {len(entries)} files, {_mib(sum(entry.size for entry in entries))} of {_mib(found.cache.limit)}")
+    print(f"queue: {len(waiting)} objects to upload" + (" (ai-vcs retry-uploads)" if waiting else ""))
+    for one in waiting:
+        if one.error:
+            print(printable(f"  {one.key}: {one.error}"))
+    return 0
+
+
+def _track(arguments: argparse.Namespace, place: "Place") -> int:
+    """Add patterns to the configuration."""
+    from anvcs.config import FILE_NAME
+    from anvcs.config.editing import add_patterns
+    from anvcs_tools.cli.places import NotInWorkTree
+
+    top = place.view.mountpoint if place.view else place.repository.info.work_tree
+    if top is None:
+        raise NotInWorkTree
+    file = Path(top, FILE_NAME)
+    before = file.read_bytes() if file.exists() else b""
+    after = add_patterns(before, arguments.patterns)
+    if after != before:
+        part = file.with_name(f".{file.name}.new")
+        part.write_bytes(after)
+        part.replace(file)
+    if arguments.json:
+        print_json({"file": str(file), "changed": after != before, "patterns": arguments.patterns})
+    elif after == before:
+        say("these patterns are tracked already")
+    else:
+        say(f"wrote {file}: commit it; what matches is an artifact from its next change on")
+    return 0
+
+
+def retry_uploads(arguments: argparse.Namespace) -> int:
+    """Upload what waits."""
+    from anvcs_tools.cli.places import find_place
+
+    place = find_place(arguments)
+    sent: list[str] = []
+    failed: list[dict[str, str]] = []
+    worst = 0
+    with closing(opened(place)) as found:
+        for item, error in found.retry_uploads():
+            if error is None:
+                sent.append(item.sha256)
+            else:
+                failed.append({"sha256": item.sha256, "key": item.key, "problem": str(error)})
+                worst = worst or exit_code(error)
+                say(f"{item.key or item.sha256}: {error}")
+        left = len(found.unsent())
+    if arguments.json:
+        print_json({"uploaded": sent, "failed": failed, "left": left})
+    else:
+        say(f"uploaded {len(sent)} objects; {left} are left")
+    return worst
