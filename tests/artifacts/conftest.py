@@ -1,5 +1,6 @@
-"""Fixtures of the tests that talk to an S3 server."""
+"""Fixtures of the tests that talk to a server."""
 
+from support.ipfs import ipfs_node, real_ipfs
 from support.s3 import proxy, s3, s3_server
 
-__all__ = ["proxy", "s3", "s3_server"]
+__all__ = ["ipfs_node", "proxy", "real_ipfs", "s3", "s3_server"]

@@ -11,6 +11,7 @@ _OURS: Final = {
     "local": "anvcs.artifacts.folders:make_local",
     "nfs": "anvcs.artifacts.nfs:make",
     "s3": "anvcs.artifacts.s3:make",
+    "ipfs": "anvcs.artifacts.ipfs:make",
     "hybrid": "anvcs.artifacts.composite:make",
 }
 """By path, so that a store's libraries are imported when it is used."""
