@@ -53,6 +53,8 @@ class Notifier:
     def __init__(self) -> None:
         self.was_shown: Callable[[int], bool] = lambda _: False
         """Whether the kernel was given an inode and has not given it back; called from the thread."""
+        self.has_requests: Callable[[], bool] = lambda: False
+        """Whether there are requests that nobody has read yet; for any thread."""
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
         self._again: list[tuple[float, int, int, _Item]] = []
         """What is to be tried again: when, the order, how often it was tried."""

@@ -30,7 +30,7 @@ _STEP_S = 0.002
 class Pin:
     """The change of an open file's content, until the kernel has taken it over."""
 
-    __slots__ = ("_copying", "_dropping", "_quiet_from", "_told_at", "_told_to", "since", "source")
+    __slots__ = ("_copying", "_dropping", "_quiet_from", "_quiet_since", "_told_at", "_told_to", "since", "source")
 
     def __init__(self, source: object) -> None:
         self.source = source
@@ -38,6 +38,9 @@ class Pin:
         self.since = time.monotonic()
         """When the newer content came."""
         self._quiet_from: float | None = None
+        """Since when no read of the old content has been seen; `None`: nobody has begun to wait."""
+        self._quiet_since: float | None = None
+        """The same, once those that were under way then have ended."""
         self._copying = Running(())
         self._told_at = 0.0
         self._told_to = 0
@@ -56,7 +59,7 @@ class Pin:
             Later: it has to wait.
         """
         if self.source is not None:
-            if others and not _is_over(self._quiet_from, self._copying):
+            if others and (self._quiet_from is None or self._quiet_since != self._quiet_from):
                 raise Later(lambda: self._let_finish(ino, notifier, others))
             self.source, self._told_at, self._told_to = None, time.monotonic(), pid
             self._dropping = Running([pid])
@@ -71,15 +74,21 @@ class Pin:
 
     def _let_finish(self, ino: int, notifier: Notifier, others: Sequence[int]) -> None:
         notifier.wait_for(ino)
-        if self._quiet_from is None:
-            self._quiet_from, self._copying = time.monotonic(), Running(others)
-        _wait_until_over(self._quiet_from, self._copying)
+        since = self._quiet_from
+        if since is None:
+            self._copying = Running(others)
+            since = self._quiet_from = time.monotonic()
+        _wait_until_over(since, self._copying)
+        # A reader may be asleep because its request for the rest has not been read yet: that is a read seen.
+        while notifier.has_requests() and time.monotonic() < since + _LIMIT_S:
+            time.sleep(_STEP_S / 4)
+        self._quiet_since = since
 
 
-def _is_over(since: float | None, threads: Running) -> bool:
+def _is_over(since: float, threads: Running) -> bool:
     """Whether what *threads* were doing at the moment *since* has ended."""
     now = time.monotonic()
-    if since is None or now < since + _GRACE_S:
+    if now < since + _GRACE_S:
         return False
     return now >= since + _LIMIT_S or not threads.go_on()
 

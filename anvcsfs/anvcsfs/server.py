@@ -61,6 +61,7 @@ def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
         pyfuse3.init(adapter, os.fspath(spec.mountpoint), options)
         stack.callback(pyfuse3.close, unmount=True)
         gate.listen(parts.view.presence.fileno())
+        parts.view.notifier.has_requests = gate.has_requests
         adapter.take_in = parts.table.follower.hear
         parts.view.notifier.start(KernelNotifier())
         stack.callback(parts.view.notifier.stop)

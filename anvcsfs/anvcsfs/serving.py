@@ -50,12 +50,21 @@ class Gate:
         self._turn_ends = 0.0
         self._poll: select.poll | None = None
         self._bell = -1
+        self._line = -1
         self.heard = False
         """Whether another process has announced ops that nobody has taken in yet."""
 
     def listen(self, bell: int) -> None:
         """Watch the descriptor *bell*, too, on which other processes announce their ops."""
         self._bell = bell
+
+    def has_requests(self) -> bool:
+        """Whether there are requests that nobody has read yet; for any thread."""
+        if self._line < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        return bool(poll.poll(0))
 
     def enter_slow(self) -> None:
         """A handler is about to suspend: let a parked worker take the line."""
@@ -115,6 +124,7 @@ class Gate:
             os.set_blocking(fd, False)  # see `_lasting`
             poll = self._poll = select.poll()
             poll.register(fd, select.POLLIN)
+            self._line = fd
             if self._bell >= 0:
                 poll.register(self._bell, select.POLLIN)
         found = poll.poll(wait_ms)

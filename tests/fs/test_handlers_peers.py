@@ -236,6 +236,31 @@ def test_an_answer_waits_for_others_who_read(two: list[Peer]):
     ben.close(handle)
 
 
+def test_a_read_that_waits_in_the_line_is_under_way(two: list[Peer]):
+    """Its reader sleeps, and may have copied the first pages of the old version."""
+    ann, ben = two
+    handle = ben.open(b"main.py")
+    ann.write(b"main.py", b"new\n")
+    ben.hear()
+    line = [True]
+
+    def look() -> bool:
+        if line:
+            assert ben.get(handle, 0, 3) == b"one"  # the server comes to it
+            line.pop()
+            return True
+        return False
+
+    ben.told.has_requests = look
+    with pytest.raises(Later) as wait:
+        ben.table.status(handle.node, None, handle.pid + 1)
+    wait.value.job()
+    with pytest.raises(Later):
+        ben.table.status(handle.node, None, handle.pid + 1)
+    assert handle.node.pinned.source is not None
+    ben.close(handle)
+
+
 def test_maps_are_told_after_a_while(two: list[Peer]):
     ann, ben = two
     handle = ben.open(b"main.py")

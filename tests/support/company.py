@@ -1,7 +1,7 @@
 """Several views of one room without a mount: each with a kernel in memory that notes what it is told."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from math import inf
 from pathlib import Path
@@ -24,6 +24,7 @@ class Told:
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
+        self.has_requests: Callable[[], bool] = lambda: False
 
     def content(self, ino: int) -> None:
         self.calls.append(("content", ino))
