@@ -25,6 +25,7 @@ from anvcs.views import ViewSpec
 from anvcsfs.farewell import Farewells
 from anvcsfs.following import Follower, stream_of
 from anvcsfs.gitunits import GitUnits
+from anvcsfs.readerlog import ReaderLog
 from anvcsfs.refreshing import Refresher
 from anvcsfs.settling import Settler
 from anvcsfs.shadows import complete_moves
@@ -34,8 +35,8 @@ from anvcsfs.view import Limits, View
 from anvcsfs.watching import RefWatch
 
 log = logging.getLogger(__name__)
-_READERS = "readers.json"
-"""In the view's folder: which process had read what when it was unmounted."""
+_READERS = "readers"
+"""In the view's folder: which process has read what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +46,25 @@ class Assembly:
     view: View
     table: Table
     watch: RefWatch
+    readers: ReaderLog
 
     def close_down(self) -> None:
         """After the unmount: nothing that was acknowledged stays only here."""
         self.table.finish()
-        self.view.bases.store(self.view.folder / _READERS, self.view.room.name)
         try:
-            for job in (self.table.follower.wip_job(), self.table.follower.keep_job()):
+            for job in (self.note_readers(), self.table.follower.wip_job(), self.table.follower.keep_job()):
                 if job is not None:
                     job()
             self.table.follower.units.leave_behind()
             self.view.room.checkpoint()
         except (AnvcsError, OSError, sqlite3.Error):
             log.warning("work in progress was not saved as a commit", exc_info=True)  # it is in the room
+
+    def note_readers(self) -> Callable[[], None] | None:
+        """Write down who read what; what is returned, if anything, is to be done in a thread."""
+        if self.table.follower.units.unit is not None:
+            return None  # a command's copy of the room has numbers of its own
+        return self.readers.write(self.view.room.name)
 
 
 def limits_of(config: Config) -> Limits:
@@ -142,14 +149,15 @@ class _Builder:
             stands_still=spec.follow == "manual",
         )
         self._stack.callback(view.close)
-        view.bases.restore(spec.folder / _READERS, room.name, room.seq)
+        readers = ReaderLog(spec.folder / _READERS, view.bases)
+        readers.restore(room.name, room.seq)
         table = Table(view)
         self._connect(view, table, limits)
         table.control.commits.policy = config.agent.commit_policy
         watch = RefWatch(spec.common_dir, self._admin)
         self._stack.callback(watch.close)
         watch.watch_branch(stream)
-        return Assembly(view, table, watch)
+        return Assembly(view, table, watch, readers)
 
     def _connect(self, view: View, table: Table, limits: Limits) -> None:
         spec = self._spec

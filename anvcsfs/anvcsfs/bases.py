@@ -8,19 +8,14 @@ asked by who writes now: a version that only they saw is a doubt, which the room
 into a conflict where it makes a difference.
 """
 
-import json
-import logging
-import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from anvcs.model.ids import Seq
 from anvcsfs.processes import Process, Processes, is_alive
 
-log = logging.getLogger(__name__)
 _FILES = 4096
 _READERS = 32
 _SWEEP = 16
@@ -67,6 +62,10 @@ class Bases:
         self._text_size = 0
         self._sweeps: OrderedDict[int, set[bytes]] = OrderedDict()
         self._clock = 0
+        self._new: dict[tuple[bytes, int], None] = {}
+        self._all_new = False
+        self.noted: Callable[[], None] = lambda: None
+        """Called when `news` has something."""
 
     # --- what is seen
 
@@ -119,6 +118,7 @@ class Bases:
             opened.again += 1
         opened.version, opened.process, opened.when = version, process, self._clock
         file.readers.move_to_end(process.pid)
+        self._is_new(path, process.pid)
         return opened
 
     def _drop_text(self, path: bytes, pid: int) -> None:
@@ -128,6 +128,7 @@ class Bases:
         """The file or directory *old* is *new* now."""
         if old == new:
             return
+        self._is_new()
         below = old + b"/"
         for path in [path for path in self._files if path == old or path.startswith(below)]:
             self._move(path, new + path[len(old) :])
@@ -172,6 +173,7 @@ class Bases:
         self._files.clear()
         self._texts.clear()
         self._text_size = 0
+        self._is_new()
 
     def renumber(self, path: bytes, since: int, now: int) -> None:
         """Versions of *path* after *since* were another room's: they are *now* in this one."""
@@ -179,6 +181,7 @@ class Bases:
         for opened in file.readers.values() if file is not None else ():
             if opened.version > since:
                 opened.version = now
+                self._is_new(path, opened.process.pid)
 
     # --- what a writer had seen
 
@@ -222,35 +225,38 @@ class Bases:
 
     # --- over a remount
 
-    def store(self, file: Path, room: str) -> None:
-        """Write down what was opened of *room*, by processes that may still be there then."""
-        found = [
-            [os.fsdecode(path), each.version, *each.process]
-            for path, seen in self._files.items()
-            for each in seen.readers.values()
-            if each.process.started
-        ]
-        file.write_text(json.dumps({"room": room, "opened": found}))
+    def news(self, *, everything: bool) -> tuple[bool, list[tuple[bytes, int, Process]]]:
+        """Versions and who opened them: what is new since the last call, or *everything*; whether it is that.
 
-    def restore(self, file: Path, room: str, newest: int) -> None:
-        """Take back what `store` wrote of *room*, whose last op is *newest*; once."""
-        try:
-            kept: dict[str, Any] = json.loads(file.read_text())
-            file.unlink()
-            rows = kept["opened"] if kept["room"] == room else []
-            for path, version, pid, started, session, lineage in rows:
-                if version <= newest and any(map(_exists, lineage)):
-                    process = Process(int(pid), int(started), int(session), tuple(map(int, lineage)))
-                    self._note(os.fsencode(path), process, int(version))
-        except FileNotFoundError:
-            return
-        except (ValueError, TypeError, KeyError) as error:  # a save from before the remount takes the current version
-            log.warning("what was read before the last unmount is not known: %s", error)
+        Only of processes that may still be there later.
+        """
+        complete, self._all_new = everything or self._all_new, False
+        new = [(path, each) for path, file in self._files.items() for each in file.readers] if complete else self._new
+        found = [(path, each) for path, pid in new if (each := self._opened(path, pid)) and each.process.started]
+        self._new = {}
+        return complete, [(path, each.version, each.process) for path, each in found]
+
+    def _opened(self, path: bytes, pid: int) -> _Opened | None:
+        file = self._files.get(path)
+        return None if file is None else file.readers.get(pid)
+
+    def know(self, path: bytes, process: Process, version: int) -> None:
+        """*process* had opened *version* before this view was mounted."""
+        self._note(path, process, version)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `news` has something."""
+        return self._all_new or bool(self._new)
+
+    def _is_new(self, path: bytes | None = None, pid: int = 0) -> None:
+        """Who calls has changed what *pid* knows of *path*, or anything."""
+        if path is None:
+            self._all_new = True
+        else:
+            self._new[path, pid] = None
+        self.noted()
 
 
 def _when(opened: _Opened) -> int:
     return opened.when
-
-
-def _exists(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()

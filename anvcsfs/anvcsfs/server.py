@@ -27,6 +27,8 @@ _SWITCH_S = 1e-4
 _CHECKPOINT_S = 20.0
 _CARD_S = 0.05
 _AGAIN_S = 0.2
+_READERS_S = 0.25
+"""What was read in so short a time before the process is killed is not known afterwards."""
 
 
 def worth_telling(record: logging.LogRecord) -> bool:
@@ -80,6 +82,7 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
         nursery.start_soon(_watch_log, parts, adapter)
         nursery.start_soon(_show_card, parts)
         nursery.start_soon(_drop_late, parts, adapter)
+        nursery.start_soon(_note_readers, parts, adapter)
         nursery.start_soon(_check_merges, parts, adapter)
         nursery.start_soon(_publish, parts, adapter)
         nursery.start_soon(_watch_refs, parts, adapter)
@@ -144,6 +147,26 @@ async def _show_card(parts: Assembly) -> None:
         company.show_card()
         await changed.wait()
         await trio.sleep(_CARD_S)
+
+
+async def _note_readers(parts: Assembly, adapter: Adapter) -> None:
+    """Write down who has read what, a moment later: their saves may come when this process is gone."""
+    bases = parts.view.bases
+    while True:
+        wake = trio.Event()
+        bases.noted = wake.set
+        if not bases.has_news:
+            await wake.wait()
+        await trio.sleep(_READERS_S)
+        jobs: list[Callable[[], None] | None] = []
+        await adapter.attempt(partial(_append, jobs, parts.note_readers))
+        for job in jobs:
+            if job is not None:
+                await adapter.attempt_in_thread(job)
+
+
+def _append(jobs: list[Callable[[], None] | None], make: Callable[[], Callable[[], None] | None]) -> None:
+    jobs.append(make())
 
 
 async def _check_merges(parts: Assembly, adapter: Adapter) -> None:

@@ -17,6 +17,7 @@ from anvcs_tools.bench.storm import FILES, make_repository
 from anvcs_tools.bench.views import MountedView
 from support import writer as writer_module
 from support.journal import Promises, content
+from support.sharing import edit, make_small_repository, read, shows
 from support.waiting import eventually
 
 pytestmark = [pytest.mark.fuse, pytest.mark.e2e]
@@ -136,6 +137,23 @@ def test_a_killed_view_takes_nothing_along(views):
 @pytest.mark.parametrize("seed", [100, 200, 300, 400])
 def test_many_kills_of_views(views, seed):
     rounds(views, 12, seed=seed)
+
+
+def test_who_read_what_outlives_a_kill(tmp_path: Path, mounted):
+    """A save is a patch against what its writer had read, also when the view that showed it has been killed meanwhile."""
+    repository = make_small_repository(tmp_path / "repository")
+    ann = mounted(repository, tmp_path / "ann", "--agent", "ann")
+    bob = mounted(repository, tmp_path / "bob", "--agent", "bob")
+    seen = read(ann)
+    readers = ann.store / "views" / "ann" / "readers"
+    eventually(lambda: readers.exists() and b'"text"' in readers.read_bytes(), what="who has read it, on disk")
+    ann.kill()
+    edit(bob, "line 9\n", "bob's 9\n")
+    ann.mount()
+    (ann.path / "text").write_text(seen.replace("line 2\n", "ann's 2\n"))
+    merged = read(bob).replace("line 2\n", "ann's 2\n")
+    for view in (ann, bob):
+        shows(view, "text", merged)
 
 
 def test_agents_in_the_same_files_are_not_disturbed_by_a_kill(tmp_path: Path, mounted):

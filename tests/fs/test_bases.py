@@ -13,6 +13,7 @@ from anvcs.model.ids import Seq
 from anvcsfs.bases import Bases, Seen
 from anvcsfs.callers import holds_for_writing
 from anvcsfs.processes import Process, Processes, is_alive, look
+from anvcsfs.readerlog import ReaderLog
 
 F = b"f"
 
@@ -160,23 +161,76 @@ def test_a_unit_of_git_gives_new_numbers(bases: Bases) -> None:
     assert bases.of(F, 12, 6) == Seen(Seq(3))
 
 
-def test_it_outlives_a_remount(tmp_path: Path) -> None:
-    file = tmp_path / "readers"
+def written(log: ReaderLog, room: str = "main") -> None:
+    job = log.write(room)
+    if job is not None:
+        job()
+
+
+def test_it_outlives_its_process(tmp_path: Path) -> None:
+    """What was appended as well as what was written anew; half a row at the end is nothing."""
+    me, file = os.getpid(), tmp_path / "readers"
     before = Bases()
-    before.opened(F, os.getpid(), 3)
-    before.opened(b"of the future", os.getpid(), 9)
-    before.store(file, "main")
+    log = ReaderLog(file, before)
+    before.opened(b"first", me, 1)
+    written(log)
+    before.opened(F, me, 2)
+    before.opened(F, me, 3)
+    before.opened(b"of the future", me, 9)
+    assert before.has_news
+    assert log.write("main") is None
+    assert not before.has_news
+    assert file.read_bytes().count(b"\n") == 4
+    with file.open("ab") as half:
+        half.write(b'["half')
     after = Bases()
-    after.restore(file, "main", 5)
-    assert after.of(F, os.getpid(), 5) == Seen(Seq(3))
-    assert after.of(b"of the future", os.getpid(), 5) == Seen()
+    ReaderLog(file, after).restore("main", Seq(5))
+    assert after.of(b"first", me, 5) == Seen(Seq(1))
+    assert after.of(F, me, 5) == Seen(Seq(3))
+    assert after.of(b"of the future", me, 5) == Seen()
     assert not file.exists(), "once"
-    before.store(file, "main")
-    elsewhere = Bases()
-    elsewhere.restore(file, "other", 5)
-    assert elsewhere.of(F, os.getpid(), 5) == Seen()
-    file.write_text('{"room": "main", "opened": [[1]]}')
-    after.restore(file, "main", 5)
+    assert after.has_news
+
+
+def test_what_moved_is_written_anew(tmp_path: Path) -> None:
+    me, file = os.getpid(), tmp_path / "readers"
+    before = Bases()
+    log = ReaderLog(file, before)
+    before.opened(F, me, 3)
+    written(log)
+    before.moved(F, b"moved")
+    written(log)
+    after = Bases()
+    ReaderLog(file, after).restore("main", Seq(5))
+    assert after.of(F, me, 5) == Seen()
+    assert after.of(b"moved", me, 5) == Seen(Seq(3))
+
+
+def test_another_rooms_rows_and_damage_are_nothing(tmp_path: Path) -> None:
+    me, file = os.getpid(), tmp_path / "readers"
+    before = Bases()
+    log = ReaderLog(file, before)
+    before.opened(F, me, 3)
+    for text in (None, b"main\n[1]\n", b'"main"\n[1]\n', b""):
+        written(log, "other" if log.write("main") is not None else "main")
+        if text is not None:
+            file.write_bytes(text)
+        after = Bases()
+        ReaderLog(file, after).restore("main", Seq(5))
+        assert after.of(F, me, 5) == Seen()
+
+
+def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
+    me, file = os.getpid(), tmp_path / "readers"
+    bases = Bases()
+    log = ReaderLog(file, bases)
+    largest = 0
+    for version in range(3000):
+        for name in (b"a" * 100, b"b" * 100):
+            bases.opened(name, me, version)
+        written(log)
+        largest = max(largest, file.stat().st_size)
+    assert largest < 300 << 10
 
 
 def test_threads_have_a_leader_and_processes_ancestors() -> None:
