@@ -14,24 +14,22 @@ from typing import Self
 from anvcs.linediff import line_hunks
 from anvcs.model.blame import Shown
 from anvcs.model.changes import Contribution, Overlay, PathChange
-from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Author, Content, Entry, Moved, OpRecord
 from anvcs.model.tree import SYMLINK, Leaf
 from anvcs.model.unit import Step, Touch
 from anvcs.rooms.basetree import Base, BaseTree
-from anvcs.rooms.core import Broken, Change, Core, Settings, Unchecked
+from anvcs.rooms.core import Broken, Change, Core, Settings
 from anvcs.rooms.diffing import Hunks
-from anvcs.rooms.errors import NoSuchConflict, NoSuchPath
+from anvcs.rooms.errors import NoSuchPath
 from anvcs.rooms.lookback import LookingBack
 from anvcs.rooms.meeting import Meeting
 from anvcs.rooms.moving import Mover
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import START, OpLog
-from anvcs.rooms.parsechecks import judge, note
+from anvcs.rooms.quarrels import Quarrels
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
-from anvcs.rooms.settling import lines_now
 from anvcs.rooms.snapshots import still_told
 from anvcs.rooms.standing import Still
 from anvcs.rooms.telling import changes, contributors, op_records
@@ -50,7 +48,7 @@ _NOBODY = "~"
 """Who undoes in a copy: no line of it counts as anybody's."""
 
 
-class Room(LookingBack):
+class Room(LookingBack, Quarrels):
     """One process's window on one room."""
 
     def __init__(self, core: Core, name: str) -> None:
@@ -263,74 +261,6 @@ class Room(LookingBack):
     ) -> list[Contribution]:
         """Who did what is not committed yet, in ops after *since* and paths that *takes* accepts."""
         return contributors(self._core, since, takes)
-
-    # --- conflicts
-
-    def conflicts(self, *, resolved: bool = False) -> list[Conflict]:
-        """The open conflict records, oldest first; with *resolved* those that are no longer open too."""
-        return list(self._core.log.conflicts(resolved=resolved))
-
-    def conflict(self, name: str) -> Conflict:
-        """The conflict record called *name* (``123-0``); raises `NoSuchConflict`."""
-        try:
-            found = self._core.log.conflict(parse_conflict_id(name))
-        except ValueError as error:
-            raise NoSuchConflict(name) from error
-        if found is None:
-            raise NoSuchConflict(name)
-        return found
-
-    def conflict_lines(self, record: Conflict) -> tuple[int, int]:
-        """Where the lines of *record* are by now, first and last from 1; zeros when they are gone."""
-        return lines_now(self._core, record)
-
-    @property
-    def has_unchecked(self) -> bool:
-        """Whether `unchecked` has something."""
-        return bool(self._core.unchecked)
-
-    def unchecked(self) -> list[Unchecked]:
-        """Merges since the last call whose result nobody has parsed; see `judge` and `note_broken`."""
-        found, self._core.unchecked = self._core.unchecked, []
-        return found
-
-    def is_current(self, merge: Unchecked) -> bool:
-        """Whether *merge* is still what its file contains, as far as this window knows."""
-        entry = self._core.state.by_id.get(merge.file)
-        return entry is not None and entry.path is not None and entry.content_seq == merge.seq
-
-    def judge(self, merge: Unchecked) -> int | None:
-        """The first line at which *merge* stopped parsing, 0: all is well; ``None``: nothing to say.  Any thread."""
-        return judge(self._core.settings, merge)
-
-    def note_broken(self, merge: Unchecked, line: int, *, author: Author | None = None) -> Moved:
-        """Record what `judge` said, unless the file was edited since."""
-        with (change := self._change(merge.path, author)) as draft:
-            note(self._core, draft, merge, line)
-        return change.moved
-
-    def check_merges(self) -> None:
-        """Parse what was merged since the last call, and record what doesn't parse any more."""
-        for merge in self.unchecked():
-            line = self.judge(merge)
-            if line is not None:
-                self.note_broken(merge, line)
-
-    def open_conflicts(self) -> int:
-        """How many conflicts are open; costs nothing."""
-        return len(self._core.conflicts)
-
-    def resolve(self, *names: str, author: Author | None = None) -> Moved:
-        """Mark the conflict records *names* as resolved, all or none; those that are already stay so."""
-        found = [self.conflict(name) for name in names]
-        with (change := self._change(found[0].path if found else b"", author)) as draft:
-            draft.kind = "resolve"
-            for one in found:
-                key = parse_conflict_id(one.id)
-                if key in self._core.conflicts:
-                    draft.resolved[key] = None
-                    draft.file = one.file
-        return change.moved
 
     # --- writing contents
 
