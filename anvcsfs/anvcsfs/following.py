@@ -8,9 +8,7 @@ work tree is already what Git wants and stays; otherwise unchanged files follow.
 import logging
 import os
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from anvcs.git.trees import EMPTY_TREE
 from anvcs.model.ids import Oid
 from anvcsfs.gitcommands import builds_on_head
 from anvcsfs.gitunits import GitUnits, Unit
+from anvcsfs.indexjobs import IndexJobs
 from anvcsfs.later import Later
 from anvcsfs.movers import Movers
 from anvcsfs.publishing import Publisher
@@ -36,38 +35,6 @@ _PATIENCE_S = 5.0
 """How long another view may take to bring the room to where it moved the branch."""
 _SLICE_S = 0.003
 """How long taking in other processes' ops may hold requests up at a time."""
-
-
-class IndexJobs:
-    """Work on the view's Git index, in order, in threads; readers of ``.git`` wait for it."""
-
-    def __init__(self) -> None:
-        self._jobs: deque[Callable[[], None]] = deque()
-        self._lock = threading.Lock()
-        self.added: Callable[[], None] = lambda: None
-        """Called when there is something to do."""
-
-    def add(self, job: Callable[[], None]) -> None:
-        """Queue *job*."""
-        self._jobs.append(job)
-        self.added()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether something is to be done or under way."""
-        return bool(self._jobs) or self._lock.locked()
-
-    def run(self) -> None:
-        """Do everything that is queued; from any thread."""
-        with self._lock:
-            while self._jobs:
-                job = self._jobs[0]
-                try:
-                    job()
-                except Exception:
-                    # A stale index costs Git some hashing and nothing else.
-                    log.exception("the view's index could not be brought up to date")
-                self._jobs.popleft()
 
 
 def stream_of(head: admin.Branch) -> str:
