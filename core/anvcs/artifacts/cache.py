@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from anvcs.artifacts.errors import CacheFull, DigestMismatch
+from anvcs.artifacts.parts import Claims
 from anvcs.artifacts.pieces import Digests, chunks_of, digest_chunks
 
 SMALL: Final = 256 << 10
@@ -86,15 +87,18 @@ class ContentCache:
     def __init__(self, root: Path, *, limit: int = 0, needed: Callable[[str], bool] = lambda _: False) -> None:
         """*limit* in bytes, 0 is none; *needed* says of a content that nobody else may have it (not uploaded)."""
         self.root = root
+        self._contents = os.fspath(root / "sha256")  # joined as text: it is asked for with every small file
         self.limit = limit
         self._needed = needed
+        self.claims = Claims(root / "parts" / "claims")
+        self._made = False
         self._lock = threading.Lock()
         self._room_left = 0
         """Bytes that may be added before the files have to be counted again."""
 
     def path(self, sha256: str) -> Path:
         """Where a content is or would be."""
-        return self.root / "sha256" / sha256[:2] / sha256[2:]
+        return Path(f"{self._contents}/{sha256[:2]}/{sha256[2:]}")
 
     def has(self, sha256: str) -> bool:
         """Whether the content is here, by name alone."""
@@ -127,7 +131,9 @@ class ContentCache:
     def scratch(self) -> Path:
         """A new file name on the cache's disk; whoever asks removes the file."""
         folder = self.root / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
+        if not self._made:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._made = True
         return folder / f"{os.getpid()}-{secrets.token_hex(8)}"
 
     def publish(self, verified: Path, sha256: str) -> Lease:
@@ -141,14 +147,27 @@ class ContentCache:
                     os.fsync(fd)
                 os.fchmod(fd, 0o444)
                 target = self.path(sha256)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                verified.replace(target)
+                try:
+                    verified.replace(target)
+                except FileNotFoundError:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    verified.replace(target)
             except BaseException:
                 os.close(fd)
                 raise
         lease = Lease(fd, target)
         self._grown(size)
         return lease
+
+    def put(self, verified: bytes, sha256: str) -> Lease:
+        """As `publish`, of a small content that was verified in memory."""
+        part = self.scratch()
+        try:
+            with self._space():
+                part.write_bytes(verified)
+            return self.publish(part, sha256)
+        finally:
+            part.unlink(missing_ok=True)
 
     def take(self, source: Path) -> Digests:
         """Copy a file into the cache, hashing it on the way."""

@@ -17,6 +17,7 @@ from anvcs.artifacts.parts import Part
 from anvcs.artifacts.pieces import CHUNK, PieceList, Span, decode_pieces, piece_span
 from anvcs.artifacts.protocol import BlobStore
 from anvcs.artifacts.retrying import Backoff, Canceller, again, rest
+from anvcs.model.pin import Pin
 
 _OTHERS_S = 0.02
 """How long to wait before looking again what another process has fetched."""
@@ -27,7 +28,7 @@ _LIST_LIMIT = 48 << 20
 class Errand:
     """What a fetch needs to know and whom it tells."""
 
-    part: Part
+    pin: Pin
     store: BlobStore
     cache: ContentCache
     backoff: Backoff
@@ -39,12 +40,12 @@ class Errand:
     @property
     def what(self) -> str:
         """The artifact, as messages name it."""
-        return self.part.pin.key
+        return self.pin.key
 
 
-def fetch_list(errand: Errand) -> PieceList:
+def fetch_list(errand: Errand, part: Part) -> PieceList:
     """The piece list of a pin that has pieces, from the part's folder or from the store."""
-    part, pin = errand.part, errand.part.pin
+    pin = errand.pin
     found = part.pieces()
     if found is not None:
         return found
@@ -67,9 +68,8 @@ def fetch_list(errand: Errand) -> PieceList:
     return again(get, errand.backoff, errand.what, errand.cancel)
 
 
-def fetch_pieces(errand: Errand, listed: PieceList, run: range) -> None:
+def fetch_pieces(errand: Errand, part: Part, listed: PieceList, run: range) -> None:
     """Have the pieces *run* verified in the part, fetched by this process or by another."""
-    part = errand.part
     first, failed, patience = run.start, 0, _Patience(errand)
     while first < run.stop:
         errand.cancel.check(errand.what)
@@ -84,7 +84,7 @@ def fetch_pieces(errand: Errand, listed: PieceList, run: range) -> None:
         try:
             if part.done(first):  # another process did it before we held the lock
                 continue
-            for index in _verified(errand, listed, range(first, last)):
+            for index in _verified(errand, part, listed, range(first, last)):
                 first, failed = index + 1, 0
                 patience.renew()
         except (Passing, DigestMismatch) as error:
@@ -106,41 +106,108 @@ def _claim_more(part: Part, first: int, stop: int) -> int:
     return last
 
 
-def _verified(errand: Errand, listed: PieceList, run: range) -> Iterator[int]:
+def _verified(errand: Errand, part: Part, listed: PieceList, run: range) -> Iterator[int]:
     """Fetch pieces with one request; each index as soon as its piece is verified and kept."""
-    pin, part = errand.part.pin, errand.part
+    pin = errand.pin
     starts = listed.starts() if pin.compress else []
     spans = [Span(starts[i], listed.frames[i]) if pin.compress else piece_span(pin, i) for i in run]
     length = sum(span.length for span in spans)
+    take = _frame if pin.compress else _plain
     with closing(errand.store.read(pin.key, pin.version_id or None, spans[0].start, length)) as chunks:
-        bodies = _cut(errand, chunks, spans)
-        for index, body in zip(run, bodies, strict=True):
-            data = unpack_piece(body, piece_span(pin, index).length, errand.what) if pin.compress else body
-            got = hashlib.sha256(data).digest()
+        body = _Cut(errand, chunks)
+        for index, span in zip(run, spans, strict=True):
+            got = take(errand, part, index, body.next(span.length))
             if got != listed.digests[index]:
                 raise DigestMismatch(f"piece {index} of {pin.key}", listed.digests[index].hex(), got.hex())
-            part.put(index, data)
+            part.mark(index)
             yield index
 
 
-def _cut(errand: Errand, chunks: Iterator[bytes], spans: list[Span]) -> Iterator[bytes]:
-    """A body, cut into the lengths of *spans*."""
-    kept = bytearray()
-    for span in spans:
-        while len(kept) < span.length:
-            chunk = next(chunks, b"")
-            if not chunk:
-                raise TransferBroken(errand.store.name, f"{errand.what} ended early")
+def _plain(_errand: Errand, part: Part, index: int, body: Iterator[memoryview]) -> bytes:
+    """Put a piece where it belongs while it comes, unmarked yet: its digest."""
+    digest, at = hashlib.sha256(), piece_span(part.pin, index).start
+    for chunk in body:
+        digest.update(chunk)
+        part.write(chunk, at)
+        at += len(chunk)
+    return digest.digest()
+
+
+def _frame(errand: Errand, part: Part, index: int, body: Iterator[memoryview]) -> bytes:
+    """As `_plain`, of a frame."""
+    span = piece_span(part.pin, index)
+    data = unpack_piece(b"".join(body), span.length, errand.what)
+    part.write(data, span.start)
+    return hashlib.sha256(data).digest()
+
+
+class _Cut:
+    """A body, cut into pieces without copying it."""
+
+    def __init__(self, errand: Errand, chunks: Iterator[bytes]) -> None:
+        self._errand, self._chunks = errand, chunks
+        self._rest = memoryview(b"")
+
+    def next(self, length: int) -> Iterator[memoryview]:
+        """The next *length* bytes; take them all before the ones after."""
+        while length:
+            if not self._rest:
+                chunk = next(self._chunks, b"")
+                if not chunk:
+                    raise TransferBroken(self._errand.store.name, f"{self._errand.what} ended early")
+                self._errand.moved(len(chunk))
+                self._errand.cancel.check(self._errand.what)
+                self._rest = memoryview(chunk)
+            taken, self._rest = self._rest[:length], self._rest[length:]
+            length -= len(taken)
+            yield taken
+
+
+def fetch_small(errand: Errand) -> Lease:
+    """A small artifact without pieces, fetched in memory and in one go."""
+    pin, failed, patience = errand.pin, 0, _Patience(errand)
+    while (lease := errand.cache.open(pin.sha256)) is None:
+        errand.cancel.check(errand.what)
+        if not errand.cache.claims.claim(pin.sha256):
+            patience.wait_for_others(None)
+            continue
+        try:
+            # Looked at again under the lock: another process may have done it.
+            return errand.cache.open(pin.sha256) or errand.cache.put(_small(errand), pin.sha256)
+        except (Passing, DigestMismatch) as error:
+            failed += 1
+            if failed >= errand.backoff.allowed(error):
+                raise
+        finally:
+            errand.cache.claims.release(pin.sha256)
+        patience.check()
+        rest(errand.backoff, failed, errand.what, errand.cancel)
+    return lease
+
+
+def _small(errand: Errand) -> bytes:
+    pin = errand.pin
+    most = longest_packed(pin.size) if pin.compress else pin.size
+    body = bytearray()
+    with closing(errand.store.read(pin.key, pin.version_id or None)) as chunks:
+        for chunk in chunks:
+            body += chunk
             errand.moved(len(chunk))
             errand.cancel.check(errand.what)
-            kept += chunk
-        yield bytes(kept[: span.length])
-        del kept[: span.length]
+            if len(body) > most:
+                raise DigestMismatch(pin.key, f"{pin.sha256} ({pin.size} bytes)", "more bytes")
+    if len(body) < pin.size and not pin.compress:
+        raise TransferBroken(errand.store.name, f"{pin.key} ended after {len(body)} of {pin.size} bytes")
+    data = unpack_piece(bytes(body), pin.size, pin.key) if pin.compress and pin.size else bytes(body)
+    got = hashlib.sha256(data).hexdigest()
+    if got != pin.sha256:
+        raise DigestMismatch(pin.key, pin.sha256, got)
+    return data
 
 
-def fetch_whole(errand: Errand) -> Lease:
+def fetch_whole(errand: Errand, part: Part) -> Lease:
     """An artifact without pieces in the cache; resumed from its last byte, verified at the end."""
-    part, failed, patience = errand.part, 0, _Patience(errand)
+    failed, patience = 0, _Patience(errand)
     while (lease := errand.cache.open(part.pin.sha256)) is None:
         errand.cancel.check(errand.what)
         if not part.claim(0):
@@ -149,8 +216,8 @@ def fetch_whole(errand: Errand) -> Lease:
         had = part.received()
         try:
             if not errand.cache.has(part.pin.sha256):  # another process may have done it before we held the lock
-                part.append(_rest_of(errand, had))
-                return _judge(errand)
+                part.append(_rest_of(errand, part, had))
+                return _judge(errand, part)
         except (Passing, DigestMismatch) as error:
             moved = part.received() > had and not isinstance(error, DigestMismatch)
             failed = 1 if moved else failed + 1
@@ -165,15 +232,15 @@ def fetch_whole(errand: Errand) -> Lease:
     return lease
 
 
-def _rest_of(errand: Errand, start: int) -> Iterator[bytes]:
+def _rest_of(errand: Errand, part: Part, start: int) -> Iterator[bytes]:
     """The stored bytes from *start*; an object longer than its pin ends here."""
-    pin = errand.part.pin
+    pin = errand.pin
     most = longest_packed(pin.size) if pin.compress else pin.size
     with closing(errand.store.read(pin.key, pin.version_id or None, start)) as chunks:
         for chunk in chunks:
             start += len(chunk)
             if start > most:
-                errand.part.stored_file.unlink()
+                part.stored_file.unlink()
                 raise DigestMismatch(pin.key, f"{pin.sha256} ({pin.size} bytes)", "more bytes")
             errand.moved(len(chunk))
             errand.cancel.check(errand.what)
@@ -182,9 +249,9 @@ def _rest_of(errand: Errand, start: int) -> Iterator[bytes]:
         raise TransferBroken(errand.store.name, f"{pin.key} ended after {start} of {pin.size} bytes")
 
 
-def _judge(errand: Errand) -> Lease:
+def _judge(errand: Errand, part: Part) -> Lease:
     """Publish what was received if it is what was pinned, else forget it."""
-    part, pin = errand.part, errand.part.pin
+    pin = errand.pin
     scratch = errand.cache.scratch()
     try:
         if pin.compress:
@@ -241,9 +308,9 @@ class Tally:
             self._next += 1
 
 
-def finish_pieces(errand: Errand, tally: Tally) -> Lease:
+def finish_pieces(errand: Errand, part: Part, tally: Tally) -> Lease:
     """The whole in the cache, after all its pieces have come; raises `DigestMismatch` when it isn't what was pinned."""
-    part, pin, patience = errand.part, errand.part.pin, _Patience(errand)
+    pin, patience = errand.pin, _Patience(errand)
     while (lease := errand.cache.open(pin.sha256)) is None:
         if not part.claim(0, pin.piece_count):
             patience.wait_for_others(None)

@@ -17,6 +17,7 @@ import hashlib
 import os
 import shutil
 import struct
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -100,13 +101,16 @@ class Part:
         """A byte for each piece; 1 is verified."""
         return os.pread(self._map, self.pin.piece_count, _HEAD).ljust(self.pin.piece_count, b"\0")
 
-    def put(self, index: int, data: bytes) -> None:
-        """Keep a verified piece."""
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        """Put bytes of the content where they belong; they count for nothing before `mark`."""
         try:
-            _write(self._data, data, piece_span(self.pin, index).start)
-            os.pwrite(self._map, b"\1", _HEAD + index)
+            _write(self._data, data, at)
         except OSError as error:
             raise self._meaning(error) from error
+
+    def mark(self, index: int) -> None:
+        """Say that a piece is here and verified."""
+        os.pwrite(self._map, b"\1", _HEAD + index)
 
     def read(self, offset: int, size: int) -> bytes:
         """Content of verified pieces; the caller knows that they are."""
@@ -199,7 +203,32 @@ def progress(parts: Path, pin: Pin) -> tuple[float, bool] | None:
         os.close(fd)
 
 
-def _write(fd: int, data: bytes, at: int) -> None:
+class Claims:
+    """Who fetches which small content, between processes: a locked byte of one file for each."""
+
+    def __init__(self, file: Path) -> None:
+        self._path = file
+        self._lock = threading.Lock()
+        self._fd = -1
+
+    def claim(self, sha256: str) -> bool:
+        """Lock a content against other processes; False when one of them has it."""
+        with self._lock:
+            if self._fd < 0:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return _lock(self._fd, fcntl.F_WRLCK, _place(sha256), 1)
+
+    def release(self, sha256: str) -> None:
+        """Unlock what `claim` locked."""
+        _lock(self._fd, fcntl.F_UNLCK, _place(sha256), 1)
+
+
+def _place(sha256: str) -> int:
+    return int(sha256[:15], 16)  # 60 bits: below the largest offset
+
+
+def _write(fd: int, data: bytes | memoryview, at: int) -> None:
     view = memoryview(data)
     while view:
         written = os.pwrite(fd, view[: 16 * CHUNK], at)

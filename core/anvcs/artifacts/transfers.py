@@ -10,9 +10,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from anvcs.artifacts.cache import ContentCache, Lease
+from anvcs.artifacts.cache import SMALL, ContentCache, Lease
 from anvcs.artifacts.errors import HydrationCancelled, HydrationTimedOut
-from anvcs.artifacts.fetching import Errand, Tally, fetch_list, fetch_pieces, fetch_whole, finish_pieces
+from anvcs.artifacts.fetching import (
+    Errand,
+    Tally,
+    fetch_list,
+    fetch_pieces,
+    fetch_small,
+    fetch_whole,
+    finish_pieces,
+)
 from anvcs.artifacts.parts import Part
 from anvcs.artifacts.pieces import PieceList, pieces_of
 from anvcs.artifacts.protocol import BlobStore
@@ -256,13 +264,19 @@ class Transfer:
     def _open(self) -> None:
         """Find out what is here; without pieces, fetch it."""
         lease = self._cache.open(self.pin.sha256) or self._linked()
-        if lease is None and self._part is None:
-            self._part = Part(self._cache.root / "parts", self.pin)
-        if lease is None and self.pin.pieces is None:
-            lease = fetch_whole(self._errand())
+        if lease is None and self.pin.pieces is None and self.pin.size <= SMALL:
+            lease = fetch_small(self._errand())
         if lease is None:
-            self._list = fetch_list(self._errand())
+            lease = self._open_part()
         self._end(lease)
+
+    def _open_part(self) -> Lease | None:
+        if self._part is None:
+            self._part = Part(self._cache.root / "parts", self.pin)
+        if self.pin.pieces is None:
+            return fetch_whole(self._errand(), self._part)
+        self._list = fetch_list(self._errand(), self._part)
+        return None
 
     def _linked(self) -> Lease | None:
         """The content, shared with a store that keeps it as a file on this disk."""
@@ -276,14 +290,17 @@ class Transfer:
         return self._cache.open(self.pin.sha256)
 
     def _fetch(self, run: range) -> None:
-        assert self._list is not None  # there are no jobs before
-        errand = self._errand()
-        fetch_pieces(errand, self._list, run)
-        self._tally.advance(errand.part)
+        assert self._list is not None and self._part is not None  # noqa: PT018  # there are no jobs before
+        fetch_pieces(self._errand(), self._part, self._list, run)
+        self._tally.advance(self._part)
 
     def _finish_if_done(self) -> None:
         if self._lease is None and self._list is not None and self._jobs == 0 and self._all_done():
-            self._start(lambda: self._end(finish_pieces(self._errand(), self._tally)))
+            self._start(self._finish)
+
+    def _finish(self) -> None:
+        assert self._part is not None  # all its pieces are there
+        self._end(finish_pieces(self._errand(), self._part, self._tally))
 
     def _end(self, lease: Lease | None) -> None:
         if lease is not None:
@@ -294,11 +311,8 @@ class Transfer:
                 self._part.discard()
 
     def _errand(self) -> Errand:
-        assert self._part is not None  # made by the first job
         limits, store = self._limits, self._find_store(self.pin)
-        return Errand(
-            self._part, store, self._cache, limits.backoff, self._stop, limits.deadline_s, self._moved,
-        )  # fmt: skip
+        return Errand(self.pin, store, self._cache, limits.backoff, self._stop, limits.deadline_s, self._moved)
 
     def _moved(self, count: int) -> None:
         with self._cond:

@@ -8,7 +8,7 @@ from anvcs.artifacts.errors import AccessDenied, BucketUnversioned, ClockSkewed,
 from anvcs.artifacts.s3.meaning import SKEW_S, meaning, skew_of, skewed
 from anvcs.artifacts.s3.options import S3Options
 
-_CONNECTIONS = 32
+CONNECTIONS = 32
 
 
 @cache
@@ -120,7 +120,7 @@ class Client:
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=options.connect_timeout_s,
             read_timeout=options.read_timeout_s,
-            max_pool_connections=_CONNECTIONS,
+            max_pool_connections=CONNECTIONS,
             tcp_keepalive=True,
             # Servers differ in what they make of these; our SHA-256 is what proves content.
             request_checksum_calculation="when_required",

@@ -1,47 +1,58 @@
-"""GETs, through the client or through presigned addresses."""
+"""GETs, signed in their headers or in their address."""
 
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final, NamedTuple
 
-from anvcs.artifacts.errors import StoreRefused, TransferBroken
+from anvcs.artifacts.errors import CredentialsBad, StoreRefused, TransferBroken
 from anvcs.artifacts.pieces import CHUNK
 from anvcs.artifacts.protocol import Body
-from anvcs.artifacts.s3.client import Client
+from anvcs.artifacts.s3.client import CONNECTIONS, Client
 from anvcs.artifacts.s3.meaning import NothingThere, meaning, status_meaning
 
 _EXPIRES_S: Final = 900
 _LONGEST_COMPLAINT: Final = 8 << 10
 
 
-class _Answer(NamedTuple):
-    status: int
-    length: int
-    """As announced; -1 when it wasn't."""
-    raw: Any
+class _Line(NamedTuple):
+    """What all requests of a bucket share."""
+
+    base: str
+    """Address of the bucket, without the slash at its end."""
+    region: str
+    credentials: Any
+    """botocore's, which renew themselves."""
+    http: Any
 
 
 class Reading:
-    """Bodies of objects.  Requests are made once each; whoever reads knows what to ask for again."""
+    """Bodies of objects.  Requests are made once each; whoever reads knows what to ask for again.
+
+    Not by the client's ``get_object``: for a small object its parameters, rules and hooks
+    cost twice what signing and sending does.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._http: Any = None
+        self._shared: _Line | None = None
 
     def read(self, key: str, version_id: str | None, start: int, length: int | None) -> Body:
         """The bytes from *start*; nothing at or after the end."""
         if length == 0:
             return
-        send = self._send if self._client.options.use_presigned else self._call
-        answer = send(key, version_id, _range(start, length))
-        if answer is None:
-            return
-        with closing(answer.raw):
-            if start and answer.status != 206:
+        response = self._send(key, version_id, _range(start, length))
+        with closing(response.raw):
+            if response.status_code >= 300:
+                try:
+                    raise self._complaint(response, key, version_id)
+                except NothingThere:
+                    return
+            if start and response.status_code != 206:
                 raise StoreRefused(self._client.name, "the server doesn't give parts of objects (ranges)")
-            yield from self._body(answer.raw, answer.length, key)
+            yield from self._body(response.raw, int(response.headers.get("Content-Length", -1)), key)
 
     def _body(self, raw: Any, announced: int, key: str) -> Iterator[bytes]:
         from urllib3.exceptions import HTTPError
@@ -56,52 +67,56 @@ class Reading:
         if announced >= 0 and got != announced:
             raise TransferBroken(self._client.name, f"{key} ended after {got} of {announced} bytes")
 
-    def _call(self, key: str, version_id: str | None, wanted: str | None) -> "_Answer | None":
-        """One GET, signed in its headers; None when the range has nothing."""
-        try:
-            found = self._client.call("get_object", key, version_id, **({"Range": wanted} if wanted else {}))
-        except NothingThere:
-            return None
-        status = found["ResponseMetadata"]["HTTPStatusCode"]
-        # Not botocore's StreamingBody, whose `close` leaves the connection to be read by the next.
-        return _Answer(status, int(found.get("ContentLength", -1)), found["Body"]._raw_stream)  # noqa: SLF001  # as above
-
-    def _send(self, key: str, version_id: str | None, wanted: str | None) -> "_Answer | None":
-        """One GET, signed in its address."""
+    def _send(self, key: str, version_id: str | None, wanted: str | None) -> Any:
+        from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
         from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError
 
-        client = self._client
-        named = {"Bucket": client.options.bucket, "Key": key} | ({"VersionId": version_id} if version_id else {})
+        line = self._line()
+        url = f"{line.base}/{urllib.parse.quote(key, safe='/~')}"
+        presigned = self._client.options.use_presigned
+        headers = {"Accept-Encoding": "identity"} | ({"Range": wanted} if wanted else {})
+        named = {"versionId": version_id} if version_id else {}
+        # What isn't there when the address is signed isn't part of the signature.
+        request = AWSRequest("GET", url, {} if presigned else headers, params=named, stream_output=True)
         try:
-            url = client.raw.generate_presigned_url("get_object", Params=named, ExpiresIn=_EXPIRES_S)
-            headers = {"Accept-Encoding": "identity"} | ({"Range": wanted} if wanted else {})
-            request = AWSRequest("GET", url, headers=headers, stream_output=True)
-            response = self._session(url).send(request.prepare())
+            credentials = line.credentials.get_frozen_credentials()
+            if presigned:
+                S3SigV4QueryAuth(credentials, "s3", line.region, expires=_EXPIRES_S).add_auth(request)
+                for name, value in headers.items():
+                    request.headers[name] = value
+            else:
+                S3SigV4Auth(credentials, "s3", line.region).add_auth(request)
+            return line.http.send(request.prepare())
         except BotoCoreError as error:
-            raise meaning(error, client.name, key, version_id) from error
-        if response.status_code < 300:
-            return _Answer(response.status_code, int(response.headers.get("Content-Length", -1)), response.raw)
-        try:
-            raise self._complaint(response, key, version_id)
-        except NothingThere:
-            return None
-        finally:
-            response.raw.close()
+            raise meaning(error, self._client.name, key, version_id) from error
 
-    def _session(self, url: str) -> Any:
+    def _line(self) -> _Line:
         with self._lock:
-            if self._http is None:
-                from botocore.httpsession import URLLib3Session
-                from botocore.utils import get_environ_proxies
+            if self._shared is None:
+                self._shared = self._connect()
+            return self._shared
 
-                options = self._client.options
-                self._http = URLLib3Session(
-                    proxies=get_environ_proxies(url),
-                    timeout=(options.connect_timeout_s, options.read_timeout_s),
-                    max_pool_connections=32,
-                )
-            return self._http
+    def _connect(self) -> _Line:
+        from botocore.exceptions import BotoCoreError
+        from botocore.httpsession import URLLib3Session
+        from botocore.utils import get_environ_proxies
+
+        client, options = self._client, self._client.options
+        try:
+            # Where the client would send it: it knows all rules about hosts and regions.
+            url = client.raw.generate_presigned_url("head_bucket", Params={"Bucket": options.bucket})
+            credentials = client.session.get_credentials()
+        except BotoCoreError as error:
+            raise meaning(error, client.name) from error
+        if credentials is None:
+            raise CredentialsBad(client.name, "no credentials were found")
+        http = URLLib3Session(
+            proxies=get_environ_proxies(url),
+            timeout=(options.connect_timeout_s, options.read_timeout_s),
+            max_pool_connections=CONNECTIONS,
+        )
+        return _Line(url.partition("?")[0].rstrip("/"), client.raw.meta.region_name, credentials, http)
 
     def _complaint(self, response: Any, key: str, version_id: str | None) -> Exception:
         from urllib3.exceptions import HTTPError
