@@ -158,6 +158,24 @@ def test_a_hybrid_reads_and_writes_without_its_primary(make, content, tmp_path):
     assert make(config.replace("mode: hybrid", "mode: nfs")).store_of(pin).exists(pin.key, pin.version_id)
 
 
+@pytest.mark.parametrize("size", [1000, PIECE, 2 * PIECE + 1])
+def test_a_hybrid_gives_again_what_it_has_read(make, content, tmp_path, size):
+    share = tmp_path / "share"
+    share.mkdir()
+    artifacts = make(f"storage: {{mode: hybrid, primary: nfs}}\nadapters: {{nfs: {{mount_path: {share}}}}}")
+    file = content(size)
+    pin = artifacts.pin({b"m": artifacts.keep(file)})[b"m"]
+    artifacts.cache.shrink(0)
+    artifacts.hydrator.ensure(pin)
+    artifacts.close()  # waits for what is under way
+    artifacts.cache.shrink(0)
+    share.rename(tmp_path / "away")
+    again = make(f"storage: {{mode: hybrid, primary: nfs}}\nadapters: {{nfs: {{mount_path: {share}}}}}")
+    assert again.state(pin).where is Where.REMOTE
+    with again.open(pin) as artifact:
+        assert artifact.read(0, size) == file.read_bytes()
+
+
 def test_a_pin_of_a_store_that_nobody_knows(make):
     pin = Pin(storage="elsewhere", key="k", sha256="0" * 64, size=5)
     with pytest.raises(StorageNotConfigured, match="local, nfs, s3"), make().open(pin) as artifact:

@@ -1,5 +1,6 @@
 """Reading artifacts: what is asked for comes, verified, and nothing twice."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from anvcs.artifacts import parts
 from anvcs.artifacts.cache import ContentCache
 from anvcs.artifacts.errors import (
     AccessDenied,
+    CacheFull,
     DigestMismatch,
     HydrationCancelled,
     HydrationTimedOut,
@@ -322,6 +325,27 @@ def test_other_artifacts_are_not_blocked(bench, big):
         thread.join()
 
 
+@pytest.mark.parametrize("size", [1000, PIECE, BIG])
+def test_a_full_disk_is_told_and_what_is_here_stays(bench, big, monkeypatch, size):
+    kept, pin = bench.pin(big[:500], "kept"), bench.pin(big[:size])
+    hydrator = bench.hydrator()
+    hydrator.ensure(kept)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patched:
+        for name in ("write", "pwrite"):
+            patched.setattr(parts.os, name, full)
+        patched.setattr(Path, "write_bytes", full)
+        with hydrator.open(pin) as artifact, pytest.raises(CacheFull):
+            artifact.read(0, 10)
+    with hydrator.open(kept) as artifact:
+        assert artifact.read(0, 500) == big[:500]
+    hydrator.ensure(pin)
+    assert bench.cache.path(pin.sha256).read_bytes() == big[:size]
+
+
 def test_many_at_once(bench, big):
     pins = [bench.pin(big[:size], f"f{size}") for size in range(1, 40)]
     bench.store.always = None
@@ -353,6 +377,7 @@ def test_states(bench, big):
 READER = """
 import sys, hashlib
 from pathlib import Path
+from anvcs.artifacts import parts
 from anvcs.artifacts.cache import ContentCache
 from anvcs.artifacts.folders import LocalBlobStore
 from anvcs.artifacts.hydrating import Hydrator

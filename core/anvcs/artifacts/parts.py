@@ -77,17 +77,22 @@ class Part:
         if self.pin.pieces is None:
             return None
         try:
-            data = (self.folder / "list").read_bytes()
+            data = self.list_file.read_bytes()
             return decode_pieces(data, self.pin, self.pin.pieces)
         except (FileNotFoundError, AnvcsError):  # damaged by a power loss: fetched again
             return None
+
+    @property
+    def list_file(self) -> Path:
+        """The piece list."""
+        return self.folder / "list"
 
     def keep_list(self, data: bytes) -> None:
         """Remember the bytes of a verified piece list."""
         part = self.folder / f"list.{os.getpid()}"
         try:
             part.write_bytes(data)
-            part.replace(self.folder / "list")
+            part.replace(self.list_file)
         except OSError as error:
             raise self._meaning(error) from error
 

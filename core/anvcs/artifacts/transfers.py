@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from anvcs.artifacts.cache import SMALL, ContentCache, Lease
@@ -273,10 +274,18 @@ class Transfer:
     def _open_part(self) -> Lease | None:
         if self._part is None:
             self._part = Part(self._cache.root / "parts", self.pin)
-        if self.pin.pieces is None:
+        pieces = self.pin.pieces
+        if pieces is None:
             return fetch_whole(self._errand(), self._part)
         self._list = fetch_list(self._errand(), self._part)
+        self._give(pieces.key, pieces.version_id, self._part.list_file)
         return None
+
+    def _give(self, key: str, version_id: str, file: Path) -> None:
+        """Let a store that keeps copies nearby have one."""
+        keep = getattr(self._find_store(self.pin), "keep", None)
+        if keep is not None:
+            keep(key, version_id, file)
 
     def _linked(self) -> Lease | None:
         """The content, shared with a store that keeps it as a file on this disk."""
@@ -303,12 +312,16 @@ class Transfer:
         self._end(finish_pieces(self._errand(), self._part, self._tally))
 
     def _end(self, lease: Lease | None) -> None:
-        if lease is not None:
-            with self._cond:
-                self._lease = lease
-                self._wanted.clear()
-            if self._part is not None:
-                self._part.discard()
+        if lease is None:
+            return
+        if self._part is not None:
+            self._part.discard()
+        with self._cond:
+            self._lease = lease
+            self._wanted.clear()
+            self._cond.notify_all()  # readers needn't wait for what follows
+        if self._received and not self.pin.compress:
+            self._give(self.pin.key, self.pin.version_id, lease.path)
 
     def _errand(self) -> Errand:
         limits, store = self._limits, self._find_store(self.pin)
