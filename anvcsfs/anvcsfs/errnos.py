@@ -100,6 +100,7 @@ ERRNO: dict[str, int] = {
     "NoSuchView": errno.ENOENT,
     "ViewNameInvalid": errno.EINVAL,
     # streams and views of a whole repository: met by the command line only
+    "ArtifactsWouldGo": errno.EBUSY,
     "GitAtWork": errno.EBUSY,
     "HeadDetached": errno.EINVAL,
     "NoSuchStream": errno.ENOENT,

@@ -50,14 +50,16 @@ def _rooms(repository: Repository, *, repair: bool) -> Iterator[Finding]:
 
 
 def _objects(repository: Repository, *, repair: bool) -> Iterator[Finding]:
-    for path in sorted(repository.store.objects.glob("??/*")):
-        name = path.parent.name + path.name
+    named = [(path, path.parent.name + path.name, "object") for path in repository.store.objects.glob("??/*")]
+    # The embedded store of artifacts names its versions in the same way.
+    named += [(path, path.name, "artifact") for path in (repository.store.root / "blobs").glob("k*/*")]
+    for path, name, kind in sorted(named):
         if len(name) != _DIGITS or _sha256(path) == name:  # other names are unfinished writes
             continue
         kept = path.with_name(f"{path.name}.damaged")
         if repair:
             path.replace(kept)
-        yield Finding(f"object {name}", f"its content has changed{f'; kept as {kept}' if repair else ''}", repair)
+        yield Finding(f"{kind} {name}", f"its content has changed{f'; kept as {kept}' if repair else ''}", repair)
 
 
 def _sha256(path: Path) -> str:

@@ -87,6 +87,16 @@ class UncommittedWork(AnvcsError):
         self.changed = changed
 
 
+class ArtifactsWouldGo(AnvcsError):
+    """The repository's own store holds artifacts that are perhaps nowhere else."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder} holds the only copy of artifacts: upload them to another store, or let them go with --drop-artifacts"
+        )
+        self.folder = folder
+
+
 class ViewsInUse(AnvcsError):
     """Views are mounted."""
 
@@ -139,8 +149,8 @@ class Repository:
         written = repository._write_config() if write_config else None
         return repository, InitReport(made=made, head_branch=info.head_branch, config_written=written)
 
-    def deinit(self) -> None:
-        """Leave a plain Git repository; refuses while views are mounted or work is uncommitted."""
+    def deinit(self, *, drop_artifacts: bool = False) -> None:
+        """Leave a plain Git repository; refuses while views are mounted, or work or artifacts would be lost."""
         with self.views.lock():
             alive = [info for info in self.views.list() if info.state is not ViewState.UNMOUNTED]
             if alive:
@@ -151,6 +161,9 @@ class Repository:
                     changed[f"{self.stream_of(info.spec)} (view {info.spec.name})"] = 1
             if any(changed.values()):
                 raise UncommittedWork({stream: count for stream, count in changed.items() if count})
+            for folder, names in (("blobs", "k*/*"), ("queue/uploads", "*.json")):
+                if not drop_artifacts and any((self.store.root / folder).glob(names)):
+                    raise ArtifactsWouldGo(self.store.root / folder)
             self._forget()
         if self.info.work_tree is not None:
             shutil.rmtree(self.info.work_tree / ".ai" / "meta", ignore_errors=True)

@@ -18,6 +18,7 @@ from anvcs.model.pointer import decode_pointer, encode_pointer
 from anvcs.ownership import Owner, Ownership
 from anvcs.store import Store
 from support.blob_stores import FaultyStore
+from support.waiting import eventually
 
 
 @pytest.fixture
@@ -166,8 +167,9 @@ def test_a_hybrid_gives_again_what_it_has_read(make, content, tmp_path, size):
     file = content(size)
     pin = artifacts.pin({b"m": artifacts.keep(file)})[b"m"]
     artifacts.cache.shrink(0)
-    artifacts.hydrator.ensure(pin)
-    artifacts.close()  # waits for what is under way
+    with artifacts.open(pin) as artifact:
+        artifact.whole()
+        eventually(lambda: artifacts.store._place(pin.key, pin.version_id))
     artifacts.cache.shrink(0)
     share.rename(tmp_path / "away")
     again = make(f"storage: {{mode: hybrid, primary: nfs}}\nadapters: {{nfs: {{mount_path: {share}}}}}")

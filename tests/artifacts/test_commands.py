@@ -46,8 +46,9 @@ class Project:
 
     def run(self, *arguments, code=0):
         self._capsys.readouterr()
-        where = [] if arguments[0] == "init" else ["-C", str(self.top)]
-        more = [str(self.top)] if arguments[0] == "init" else []
+        own = arguments[0] in {"init", "deinit"}
+        where = [] if own else ["-C", str(self.top)]
+        more = [str(self.top)] if own else []
         assert main([*arguments, *more, *where]) == code
         return self._capsys.readouterr()
 
@@ -115,6 +116,24 @@ def test_what_was_committed_without_an_upload_is_uploaded_later(project):
     assert project.json("artifacts", "evict", "--all")["evicted"] == 0
     assert project.json("retry-uploads") == {"uploaded": [pins["a.pt"].sha256], "failed": [], "left": 0}
     assert states(project) == {"a.pt": "local"}
+
+
+def test_deinit_keeps_the_only_copy(project):
+    project.add({"a.pt": b"a" * 1000})
+    assert "only copy" in project.run("deinit", code=exit_codes.REFUSED).err
+    assert states(project) == {"a.pt": "local"}
+    project.run("deinit", "--drop-artifacts")
+
+
+def test_fsck_looks_at_the_embedded_store(project):
+    pins = project.add({"a.pt": b"a" * 1000})
+    assert project.json("fsck")["ok"]
+    (version,) = (Repository.open(project.top).store.root / "blobs").glob("k*/*")
+    version.unlink()
+    version.write_bytes(b"b" * 1000)
+    (finding,) = project.json("fsck", code=exit_codes.DAMAGED)["findings"]
+    assert finding["where"] == f"artifact {pins['a.pt'].version_id}"
+    assert project.json("fsck", "--repair")["ok"]
 
 
 def test_the_embedded_store_is_ready(project):

@@ -110,6 +110,7 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.model.pointer.PointerTooLong": INVALID,
     "anvcs.model.pointer.PointerVersionUnknown": NOT_READY,
     "anvcs.model.request.BadRequest": INVALID,
+    "anvcs.repository.ArtifactsWouldGo": REFUSED,
     "anvcs.repository.HeadDetached": NOT_FOUND,
     "anvcs.repository.NoSuchStream": NOT_FOUND,
     "anvcs.repository.NothingCommitted": NOTHING_TO_DO,

@@ -1,6 +1,7 @@
 """A few threads that fetch.  They are daemons: a store that hangs must not keep a process from ending."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -29,8 +30,9 @@ class Workers:
             self._threads.add(thread)
         thread.start()
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Drop what hasn't begun, and wait so long for what has."""
+    def close(self, timeout: float = 1.0) -> None:
+        """Drop what hasn't begun, and wait so long in all for what has: a store that hangs isn't waited for."""
+        until = time.monotonic() + timeout
         with self._cond:
             self._closed = True
             self._jobs.clear()
@@ -38,7 +40,7 @@ class Workers:
             threads = list(self._threads)
         for thread in threads:
             if thread is not threading.current_thread():
-                thread.join(timeout)
+                thread.join(max(until - time.monotonic(), 0))
 
     def _work(self) -> None:
         while True:

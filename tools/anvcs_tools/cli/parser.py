@@ -108,6 +108,9 @@ def _add_setting_up(commands: _Subparsers) -> None:
         deinit.add_argument("path", nargs="?", default=".", metavar="PATH", help="the repository (default: here)"),
         _FOLDERS,
     )
+    deinit.add_argument(
+        "--drop-artifacts", action="store_true", help="also when the repository's own store has artifacts, which go"
+    )
     _json(deinit)
     config = _command(
         commands, "config", "setting_up:config", "check or show ai-vcs.config.yaml",

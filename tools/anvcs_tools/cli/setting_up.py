@@ -41,7 +41,7 @@ def deinit(arguments: argparse.Namespace) -> int:
     from anvcs.repository import Repository
 
     repository = Repository.open(Path(arguments.path))
-    repository.deinit()
+    repository.deinit(drop_artifacts=arguments.drop_artifacts)
     if arguments.json:
         print_json({"common_dir": str(repository.info.common_dir), "removed": str(repository.store.root)})
     else:
