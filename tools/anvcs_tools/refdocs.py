@@ -107,10 +107,12 @@ def _configuration() -> Iterator[str]:
             if setting.section == section:
                 yield f"| `{setting.name}` | {_kind(setting)} | `{written(setting)}` | {setting.doc} |"
         yield ""
-    yield "## Sections of coming versions\n"
-    yield "Accepted, and not used yet:\n"
-    yield from (f"* `{name}`: {doc}" for name, doc in LATER.items())
-    yield "\n## A file with everything\n"
+    if LATER:
+        yield "## Sections of coming versions\n"
+        yield "Accepted, and not used yet:\n"
+        yield from (f"* `{name}`: {doc}" for name, doc in LATER.items())
+        yield ""
+    yield "## A file with everything\n"
     yield "```yaml"
     yield config_template().rstrip()
     yield "```\n"

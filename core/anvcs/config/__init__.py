@@ -7,6 +7,7 @@ that looks like a secret can only go into a key that is one.
 
 from anvcs.config.kinds import Kind, Setting
 from anvcs.config.loading import MAX_BYTES, ConfigInvalid, Problem, parse_config
+from anvcs.config.merging import MergeConfig
 from anvcs.config.schema import FILE_NAME, LATER, SECTIONS, AgentConfig, Config, MountConfig, RoomConfig, settings
 from anvcs.config.storage import AdaptersConfig, BlobsConfig, IpfsConfig, NfsConfig, S3Config, StorageConfig
 from anvcs.config.template import config_template
@@ -24,6 +25,7 @@ __all__ = [
     "ConfigInvalid",
     "IpfsConfig",
     "Kind",
+    "MergeConfig",
     "MountConfig",
     "NfsConfig",
     "Problem",

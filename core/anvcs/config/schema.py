@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from anvcs.config.kinds import MIB, Kind, Setting, setting
+from anvcs.config.merging import MergeConfig
 from anvcs.config.storage import AdaptersConfig, BlobsConfig, IpfsConfig, NfsConfig, S3Config, StorageConfig
 
 FILE_NAME: Final = "ai-vcs.config.yaml"
@@ -98,6 +99,7 @@ class Config:
     storage: StorageConfig = StorageConfig()
     blobs: BlobsConfig = BlobsConfig()
     adapters: AdaptersConfig = field(default_factory=AdaptersConfig)
+    merge: MergeConfig = field(default_factory=MergeConfig)
     later: Mapping[str, Any] = field(default_factory=dict)
     """Sections of `LATER` as they stand, secrets wrapped in `Secret`."""
     warnings: tuple[str, ...] = ()
@@ -113,11 +115,12 @@ SECTIONS: Final[Mapping[str, type]] = MappingProxyType(
         "adapters.s3": S3Config,
         "adapters.ipfs": IpfsConfig,
         "adapters.nfs": NfsConfig,
+        "merge": MergeConfig,
     }
 )
 """A name with a dot is a section within another."""
 
-LATER: Final[Mapping[str, str]] = MappingProxyType({"merge": "How streams are merged."})
+LATER: Final[Mapping[str, str]] = MappingProxyType({})
 """Sections that are accepted and not used yet."""
 
 

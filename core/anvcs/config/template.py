@@ -16,8 +16,8 @@ _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 def written(setting: Setting) -> str:
     """Return the default as the file would say it."""
     value = setting.default
-    if setting.kind is Kind.LIST:
-        return "[]"
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
     if value is None:
         return '""'
     if isinstance(value, bool):
@@ -44,5 +44,6 @@ def config_template() -> str:
                 lines += [f"{indent}  # {line}" for line in textwrap.wrap(setting.doc, 96)]
                 lines.append(f"{indent}  # {setting.name}: {written(setting)}")
         lines.append("")
-    lines.append("# Reserved for coming versions, accepted and not used yet: " + ", ".join(LATER) + ".")
+    if LATER:
+        lines.append("# Reserved for coming versions, accepted and not used yet: " + ", ".join(LATER) + ".")
     return "\n".join(lines) + "\n"
