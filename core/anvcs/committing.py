@@ -24,7 +24,7 @@ from anvcs.git.program import Git
 from anvcs.git.refs import RefMoved, Refs
 from anvcs.git.skeleton import Skeleton
 from anvcs.model.changes import PathChange
-from anvcs.model.ids import Oid
+from anvcs.model.ids import Oid, Seq
 from anvcs.model.metadata import Contributor, Metadata
 from anvcs.model.request import CommitRequest
 from anvcs.model.room import Content
@@ -34,6 +34,7 @@ from anvcs.rooms.room import Room
 
 _MOST_CREDITS = 50
 """How many commits are looked at for one that took an agent's work along."""
+_START = Seq(0)
 
 
 class NothingToCommit(AnvcsError):
@@ -83,6 +84,18 @@ class _Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MergePart:
+    """What makes a commit a merge."""
+
+    parents: tuple[Oid, ...]
+    """What comes after the stream's own commit."""
+    document: Mapping[str, object]
+    """What the metadata says about it."""
+    tree: Oid | None = None
+    """The merged tree; ``None``: the base with the inputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything `Committer.execute` needs, read from the room at one moment."""
 
@@ -95,6 +108,7 @@ class Plan:
     agent: str
     model: str
     started_s: float
+    merge: MergePart | None = None
 
     def with_contributors(self, contributors: tuple[Contributor, ...]) -> "Plan":
         """The same commit, by others."""
@@ -147,11 +161,13 @@ class Committer:
 
     # Reading the room
 
-    def prepare(self, room: Room, request: CommitRequest, *, stream: str, detached: bool = False) -> Plan:
-        """What the commit will take, as the room is now."""
+    def prepare(
+        self, room: Room, request: CommitRequest, *, stream: str, detached: bool = False, since: Seq = _START
+    ) -> Plan:
+        """What the commit will take, as the room is now; its contributors are those of ops after *since*."""
         contributors = tuple(
             Contributor(agent=one.agent, model=one.model, added=one.added, removed=one.removed, paths=len(one.paths))
-            for one in room.contributors(takes=lambda path: _wanted(path, request.paths))
+            for one in room.contributors(since, takes=lambda path: _wanted(path, request.paths))
         )
         return self._plan(room, request, contributors, stream=stream, detached=detached)
 
@@ -202,12 +218,30 @@ class Committer:
             at = info.parents[0] if info.parents else None
         return None
 
+    def plan_merge(self, request: CommitRequest, *, stream: str, base: Oid, merge: MergePart) -> Plan:
+        """A merge that is ready: no room has a part in it."""
+        return Plan(
+            request=request,
+            stream=stream,
+            detached=False,
+            base=base,
+            inputs=(),
+            contributors=(),
+            agent=request.agent or self._agent,
+            model=request.model or self._model,
+            started_s=time.monotonic(),
+            merge=merge,
+        )
+
     # Writing to Git
 
     def tree(self, plan: Plan) -> tuple[Oid | None, Oid, dict[bytes, Leaf | None]]:
         """The base's tree, the commit's tree, and the leaves that make the difference."""
-        leaves = {item.path: self._leaf(item) for item in plan.inputs}
         before = None if plan.base is None else self._git.tree_of(plan.base)
+        if plan.merge is not None and plan.merge.tree is not None:
+            tree = plan.merge.tree
+            return before, tree, {change.path: change.new for change in self._git.diff(before, tree)}
+        leaves = {item.path: self._leaf(item) for item in plan.inputs}
         return before, self._git.write_tree(before, leaves), leaves
 
     def _leaf(self, item: _Input) -> Leaf | None:
@@ -238,20 +272,19 @@ class Committer:
         """
         request = plan.request
         before, tree, leaves = self.tree(plan)
-        if (tree == before and not request.allow_empty) or (
-            plan.base is None and not leaves and not request.allow_empty
-        ):
+        if not (request.allow_empty or plan.merge) and (tree == before or (plan.base is None and not leaves)):
             raise NothingToCommit(" in these paths" if request.paths else "")
         config = Configuration(self._admin_dir, self._git.common_dir)
         author, committer = commits.identity(config, plan.agent or None)
         hooks = Hooks(self._admin_dir, self._work_dir, config)
         if not request.no_verify:
-            tree = hooks.run_pre_commit(tree, author=author, index=self._admin_dir / "index")
+            hook = "pre-merge-commit" if plan.merge else "pre-commit"
+            tree = hooks.run_pre_commit(tree, author=author, index=self._admin_dir / "index", hook=hook)
         message = self._message(plan, config, hooks, author)
         commit = commits.create_commit(
             self._git,
             tree=tree,
-            parents=() if plan.base is None else (plan.base,),
+            parents=(*([] if plan.base is None else [plan.base]), *(plan.merge.parents if plan.merge else ())),
             message=message,
             author=author,
             committer=committer,
@@ -262,7 +295,10 @@ class Committer:
         self._queue.add(commit, plan.stream, note)
         remarks = self._move(plan, commit, message, committer)
         self._publish_note(commit, note, committer)
-        hooks.run_post_commit(author=author)
+        if plan.merge is None:
+            hooks.run_post_commit(author=author)
+        else:
+            hooks.run_post_merge(author=author)
         commits.maintain(self._git)
         return CommitResult(
             commit=commit,
@@ -284,7 +320,7 @@ class Committer:
         trailers = [("Co-authored-by", _credit(commits.agent_signature(name))) for name in others]
         if trailers:
             message = add_trailers(message, trailers)
-        message = hooks.run_prepare_commit_msg(message, author=author)
+        message = hooks.run_prepare_commit_msg(message, author=author, source="merge" if plan.merge else "message")
         if not request.no_verify:
             message = hooks.run_commit_msg(message, author=author)
         return clean_message(message, *commits.message_rules(config))
@@ -302,6 +338,7 @@ class Committer:
             coverage=request.coverage,
             env=request.env,
             contributors=plan.contributors,
+            merge=plan.merge.document if plan.merge else None,
         )
 
     def _move(self, plan: Plan, commit: Oid, message: bytes, who: Signature) -> list[str]:
@@ -310,7 +347,7 @@ class Committer:
         if plan.detached:
             admin.set_head(self._admin_dir, admin.Detached(commit), f"commit: {subject}")
             return []
-        kind = "commit (initial)" if plan.base is None else "commit"
+        kind = "commit (initial)" if plan.base is None else "commit (merge)" if plan.merge else "commit"
         ref, told = f"refs/heads/{plan.stream}", f"{kind}: {subject}"
         if plan.base is not None and self._refs.get(ref) is None:
             raise StreamGone(plan.stream, plan.base)
@@ -318,7 +355,8 @@ class Committer:
             followed = checkouts.advance(self._git, self._refs, ref, commit, plan.base, message=told, who=who)
         except RefMoved:
             raise StreamMoved(plan.stream) from None
-        admin.log_head_move(self._admin_dir, plan.base, commit, told, who)
+        if plan.merge is None:  # one is made from outside of every view, and checkouts log for themselves
+            admin.log_head_move(self._admin_dir, plan.base, commit, told, who)
         return [f"{each.checkout.work_tree} could not follow: {each.problem}" for each in followed if each.problem]
 
     def _publish_note(self, commit: Oid, note: bytes, who: Signature) -> None:

@@ -24,7 +24,7 @@ def commit_room(repository: Repository, stream: str, request: Mapping[str, Any])
     check_policy(config.agent.commit_policy, wanted)
     author = Author(agent=wanted.agent or config.agent.name, model=wanted.model or config.agent.model)
     with repository.room(stream, author) as opened:
-        committer = _committer(repository, opened, author)
+        committer = committer_for(repository, opened, author)
         committer.complete_notes()
         for _ in range(_ATTEMPTS):
             if wanted.scope == MINE:
@@ -57,14 +57,15 @@ def save_wip(repository: Repository, stream: str) -> SavedWork | None:
     # The room of a view with a detached HEAD is called ~VIEW, which can't be part of a ref's name.
     name = f"detached/{stream[1:]}" if stream.startswith("~") else stream
     with repository.room(stream) as opened:
-        committer = _committer(repository, opened, opened.room.author)
+        committer = committer_for(repository, opened, opened.room.author)
         committer.save_wip(committer.prepare(opened.room, CommitRequest(message="work in progress"), stream=name))
     ref = f"refs/anvcs/wip/{name}"
     commit = repository.refs.get(ref)
     return SavedWork(ref, commit) if commit else None
 
 
-def _committer(repository: Repository, opened: OpenRoom, author: Author) -> Committer:
+def committer_for(repository: Repository, opened: OpenRoom, author: Author) -> Committer:
+    """What makes commits in a room that was opened without a mount."""
     info = repository.info
     mirror: Path | None = info.work_tree / ".ai" / "meta" if info.work_tree else None
     return Committer(

@@ -52,16 +52,18 @@ class Hooks:
         self._default_folder = common_dir / "hooks"
         self.output = ""
 
-    def run_pre_commit(self, tree: Oid, *, author: Signature, index: Path | None = None) -> Oid:
-        """Run ``pre-commit`` on an index that holds *tree*; returns the tree with what the hook added to it.
+    def run_pre_commit(
+        self, tree: Oid, *, author: Signature, index: Path | None = None, hook: str = "pre-commit"
+    ) -> Oid:
+        """Run *hook* on an index that holds *tree*; returns the tree with what the hook added to it.
 
         *index* is an index to start from, whose stat data save the hook's ``git diff`` from hashing files.
         """
-        if not self.exists("pre-commit"):
+        if not self.exists(hook):
             return tree
         with self._index_of(tree, index) as temporary:
             before = _identity(temporary)
-            self._run("pre-commit", author=author, index=temporary)
+            self._run(hook, author=author, index=temporary)
             if _identity(temporary) == before:
                 return tree
             written = self._git.run("write-tree", env={"GIT_INDEX_FILE": str(temporary)})
@@ -77,10 +79,17 @@ class Hooks:
 
     def run_post_commit(self, *, author: Signature) -> None:
         """Run ``post-commit``; the commit is made, so a failure is only told in ``output``."""
-        if not self.exists("post-commit"):
+        self._run_after("post-commit", author=author)
+
+    def run_post_merge(self, *, author: Signature) -> None:
+        """Run ``post-merge``, as `run_post_commit` does its hook; nothing was squashed."""
+        self._run_after("post-merge", "0", author=author)
+
+    def _run_after(self, hook: str, *args: str, author: Signature) -> None:
+        if not self.exists(hook):
             return
         try:
-            self._run("post-commit", author=author)
+            self._run(hook, *args, author=author)
         except HookFailed as error:
             self.output += f"{error}\n"
 

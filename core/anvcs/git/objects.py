@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,6 +28,7 @@ from anvcs.git.trees import (
     DamagedObject,
     UnstorablePath,
     diff_trees,
+    encode_tree,
     parse_tree,
     rewrite_tree,
     walk_tree,
@@ -293,6 +294,10 @@ class ObjectStore:
     def write_tree(self, base: Oid | None, changes: Mapping[bytes, Leaf | None]) -> Oid:
         """The tree that is *base* with *changes* (full paths); see :func:`anvcs.git.trees.rewrite_tree`."""
         return rewrite_tree(self.tree, self._write_tree, base, changes)
+
+    def write_entries(self, entries: Iterable[TreeEntry]) -> Oid:
+        """A tree of exactly *entries*, which may be directories."""
+        return self._write_tree(encode_tree(entries))
 
     def _write_tree(self, data: bytes) -> Oid:
         oid = self._loose.write("tree", data)

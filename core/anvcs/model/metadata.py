@@ -35,9 +35,12 @@ class Metadata:
     env: Mapping[str, str] = field(default_factory=dict)
     artifacts: tuple[Mapping[str, object], ...] = ()
     contributors: tuple[Contributor, ...] = ()
+    merge: Mapping[str, object] | None = None
+    """What was merged and how; ``None`` for a commit that is no merge."""
 
     def document(self) -> dict[str, object]:
         """The mapping that is written."""
+        merge = {} if self.merge is None else {"merge": dict(self.merge)}
         return {
             "format": FORMAT,
             "id": self.id,
@@ -54,6 +57,7 @@ class Metadata:
                 {"agent": one.agent, "model": one.model, "added": one.added, "removed": one.removed, "paths": one.paths}
                 for one in self.contributors
             ],
+            **merge,
         }
 
     def encode(self) -> bytes:
