@@ -19,6 +19,7 @@ _WHAT = {
     "directory": "a directory was moved, removed or replaced under somebody's work",
     "case": "two names differ only in case",
     "opaque": "a file that can't be merged was written by two",
+    "merge": "a merge of two streams can't decide this",
 }
 
 
@@ -85,6 +86,9 @@ def _page(told: dict[str, Any]) -> Iterator[str]:
         yield f"It ends when somebody who has seen these lines edits them, or by: ai-vcs conflicts resolve {told['id']}"
     elif told["kind"] == "parse":
         yield f"It ends when the file parses again, or by: ai-vcs conflicts resolve {told['id']}"
+    elif told["kind"] == "merge":
+        yield "It ends when its marked lines are edited in this view, or by:"
+        yield f"ai-vcs conflicts resolve {told['id']} --ours (or --theirs, --union, --edit)"
     else:
         yield f"It ends by: ai-vcs conflicts resolve {told['id']}"
 

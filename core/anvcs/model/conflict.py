@@ -15,6 +15,7 @@ KINDS = (
     "directory",
     "case",
     "opaque",
+    "merge",
 )
 """Every kind of record; the words are part of the on-disk format."""
 

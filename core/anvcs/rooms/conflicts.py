@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Key = tuple[int, int]
 """An op's number and the record's ordinal in it."""
 
-ABOUT_TEXT = ("lines", "parse", "base-unsure")
+ABOUT_TEXT = ("lines", "parse", "base-unsure", "merge")
 """Kinds about what is inside a file, which are over when its text is gone."""
 
 TABLE = """

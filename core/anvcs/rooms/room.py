@@ -27,6 +27,7 @@ from anvcs.rooms.meeting import Meeting
 from anvcs.rooms.moving import Mover
 from anvcs.rooms.objects import ObjectFiles
 from anvcs.rooms.oplog import START, OpLog
+from anvcs.rooms.proposing import Proposing
 from anvcs.rooms.quarrels import Quarrels
 from anvcs.rooms.rebasing import Rebaser
 from anvcs.rooms.saving import Attributes, Saver
@@ -48,7 +49,7 @@ _NOBODY = "~"
 """Who undoes in a copy: no line of it counts as anybody's."""
 
 
-class Room(LookingBack, Quarrels):
+class Room(LookingBack, Quarrels, Proposing):
     """One process's window on one room."""
 
     def __init__(self, core: Core, name: str) -> None:

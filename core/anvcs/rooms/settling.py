@@ -18,11 +18,11 @@ def settle(core: Core, draft: Draft, file: FileId, seen: bytes, new: bytes, base
     *seen* is what its writer had read and *base* which version that was (``None``: the
     current): who had not seen the merged text can't have resolved anything.
     """
-    for key in core.conflicts.of(file, "lines", "base-unsure"):
+    for key in core.conflicts.of(file, "lines", "base-unsure", "merge"):
         if base is not None and base < key[0]:
             continue
         record = core.log.conflict(key)
-        if record is None:
+        if record is None or not record.first_line:
             continue
         first, end = lines_in(core, record, seen)
         touched = first == end or any(
