@@ -154,6 +154,7 @@ class _Builder:
         table = Table(view)
         self._connect(view, table, limits)
         table.control.commits.policy = config.agent.commit_policy
+        table.control.merges.open_repository = lambda: Repository.open(self._spec.common_dir)
         watch = RefWatch(spec.common_dir, self._admin)
         self._stack.callback(watch.close)
         watch.watch_branch(stream)

@@ -22,6 +22,18 @@ ERRNO: dict[str, int] = {
     "HookFailed": errno.ECANCELED,
     "NoIdentity": errno.EINVAL,
     "SigningFailed": errno.EKEYREJECTED,
+    # merges
+    "MergeUnderWay": errno.EBUSY,
+    "SameStream": errno.EINVAL,
+    "UnrelatedHistories": errno.EINVAL,
+    "NoSuchStrategy": errno.EINVAL,
+    "StrategyFailed": errno.EIO,
+    "NoGuards": errno.EPERM,
+    "GuardsFailed": errno.EPERM,
+    "StillOpen": errno.EBUSY,
+    "TargetClashes": errno.EBUSY,
+    "NoSuchProposal": errno.ENOENT,
+    "CannotDecide": errno.EINVAL,
     # rooms
     "RoomError": errno.EIO,
     "RoomBusy": errno.EAGAIN,

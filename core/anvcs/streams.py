@@ -111,8 +111,10 @@ def delete_stream(repository: Repository, name: str, *, force: bool = False) -> 
         wip = f"refs/anvcs/wip/{name}"
         saved = repository.refs.get(wip)
         repository.refs.delete(ref, head)
-        if saved is not None:
-            repository.refs.delete(wip, saved)
+        merge = repository.refs.get(f"refs/anvcs/merges/{name}")  # one that is not concluded goes with its stream
+        for kept, commit in ((wip, saved), (f"refs/anvcs/merges/{name}", merge)):
+            if commit is not None:
+                repository.refs.delete(kept, commit)
         _forget_room(repository, name)
     return head
 

@@ -19,6 +19,7 @@ from anvcsfs.control.committing import CommitRequests
 from anvcsfs.control.company import Company, GrowingFile
 from anvcsfs.control.history import History
 from anvcsfs.control.looking_back import BlameFile, LookingBack
+from anvcsfs.control.merging import MergeRequests
 from anvcsfs.control.quarrels import Quarrels
 from anvcsfs.control.reports import Reports, document
 from anvcsfs.control.streaming import StreamRequests
@@ -50,6 +51,7 @@ class Control:
         self.history = History(table.view, table.inodes, self._number)
         self.looking_back = LookingBack(table, self._number)
         self.quarrels = Quarrels(table, self._number, self._take)
+        self.merges = MergeRequests(table, self._number, self._take)
         self.git_link: bytes = b""
         """Content of the view's ``.git`` file."""
         self._known: dict[bytes, Node] = {}
@@ -90,6 +92,8 @@ class Control:
         stream = ControlFile(self._number(), top, b"stream", reports.stream, self.streams.submit)
         stream.keeps_answer = False
         self._known[b"stream"] = stream
+        self._known[b"merge"] = ControlFile(self._number(), top, b"merge", self.merges.usage, self.merges.submit)
+        self._known[b"reviews"] = self.merges.reviews(top)
         self._known[b"refs"] = self.history.refs(top)
         self._known[b"commits"] = self.history.commits(top)
         self._known[b"at"] = self.looking_back.at(top)

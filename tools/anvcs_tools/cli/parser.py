@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_work(commands)
     _add_history(commands)
     _add_looking_back(commands)
+    _add_stream_merging(commands)
     _add_conflicts(commands)
     _add_merging(commands)
     _add_gc(commands)
@@ -289,6 +290,18 @@ def _add_history(commands: _Subparsers) -> None:
     show.add_argument("revision", nargs="?", metavar="REV", help="the commit (default: the stream's last)")
     _in_repository(show)
     _json(show)
+    diff = _command(
+        commands, "diff", "comparing:diff", "compare two commits or streams, by line or by what the language calls things",
+        "ai-vcs diff main parser\nai-vcs diff --semantic main parser\nai-vcs diff --semantic v1.2 main src --json",
+    )  # fmt: skip
+    diff.add_argument("old", metavar="A", help="a stream or any revision")
+    diff.add_argument("new", metavar="B", help="another one")
+    _completed(diff.add_argument("paths", nargs="*", metavar="PATH", help="only these files and directories"), _FILES)
+    diff.add_argument(
+        "--semantic", action="store_true", help="tell what was moved, renamed, added, or has another signature"
+    )
+    _in_repository(diff)
+    _json(diff)
 
 
 def _add_looking_back(commands: _Subparsers) -> None:
@@ -318,18 +331,72 @@ def _add_looking_back(commands: _Subparsers) -> None:
     _json(undo)
 
 
+def _add_stream_merging(commands: _Subparsers) -> None:
+    merge = _command(
+        commands, "merge", "stream_merging:merge", "merge a stream into another one, or conclude or give up a merge that waits",
+        "ai-vcs merge parser\nai-vcs merge parser into main --test-check\nai-vcs merge parser into main --dry-run --explain\n"
+        "ai-vcs merge --continue --stream merge/parser-into-main",
+    )  # fmt: skip
+    merge.add_argument(
+        "words", nargs="*", metavar="SRC [into DST]",
+        help="the stream to merge, and the one that moves (default: the view's, or the repository's HEAD branch)",
+    )  # fmt: skip
+    ending = merge.add_mutually_exclusive_group()
+    ending.add_argument(
+        "--continue", dest="go_on", action="store_true", help="commit a merge whose conflicts are decided"
+    )
+    ending.add_argument("--abort", action="store_true", help="give up a merge that waits, with its stream")
+    ending.add_argument("--list", action="store_true", help="list the merges that wait")
+    merge.add_argument("--dry-run", action="store_true", help="only say what would happen")
+    merge.add_argument("--no-commit", action="store_true", help="leave also a clean merge as a stream to look at")
+    merge.add_argument(
+        "--strategy", metavar="NAME", help="structure, line, ours, theirs, union, ... (default: as configured)"
+    )
+    merge.add_argument("--test-check", action="store_true", help="refuse unless merge.guards runs tests and they pass")
+    merge.add_argument("--auto", action="store_true", help="ask the configured assistant about what is left")
+    merge.add_argument("--explain", action="store_true", help="tell how each file was merged, block by block")
+    merge.add_argument("-m", "--message", metavar="TEXT", help="the commit's message (default: as Git's)")
+    merge.add_argument("--agent", metavar="NAME", help="who merges (default: the view's agent)")
+    merge.add_argument("--model", metavar="M", help="the model behind the agent")
+    merge.add_argument("-n", "--no-verify", action="store_true", help="skip the pre-merge-commit and commit-msg hooks")
+    _in_repository(merge)
+    merge.add_argument(
+        "--stream", metavar="S", help="the stream of a merge that waits (default: the view's, or the only)"
+    )
+    _json(merge)
+    review = _command(
+        commands, "review", "reviews:review", "decide about merges that tests or policy refused",
+        "ai-vcs review list\nai-vcs review show merge/parser-into-main\n"
+        'ai-vcs review approve merge/parser-into-main --why "the failing test is wrong" --agent ann',
+    )  # fmt: skip
+    review.add_argument("action", choices=("list", "show", "approve", "reject"), help="what to do")
+    review.add_argument("name", nargs="?", metavar="NAME", help="which merge, as `review list` tells it")
+    review.add_argument("--why", metavar="TEXT", help="the reason, which is recorded")
+    review.add_argument("--agent", metavar="NAME", help="who decides (default: the view's agent, or Git's identity)")
+    _in_repository(review)
+    _json(review)
+
+
 def _add_conflicts(commands: _Subparsers) -> None:
     conflicts = _command(
         commands, "conflicts", "quarrels:conflicts",
         "list where concurrent work met, until somebody has looked at it, or say that somebody has",
         "ai-vcs conflicts\nai-vcs conflicts --json\nai-vcs conflicts list 123-0\n"
-        "ai-vcs conflicts resolve 123-0 125-2\nai-vcs conflicts --exit-code",
+        "ai-vcs conflicts resolve 123-0 125-2\nai-vcs conflicts resolve 7-0 --theirs\nai-vcs conflicts --exit-code",
     )  # fmt: skip
     conflicts.add_argument(
-        "action", nargs="?", choices=("list", "resolve"), default="list", help="what to do (default: list)"
+        "action", nargs="?", choices=("list", "show", "resolve"), default="list", help="what to do (default: list)"
     )
     conflicts.add_argument("ids", nargs="*", metavar="ID", help="these records, as `conflicts` lists them")
     conflicts.add_argument("--all", action="store_true", help="list resolved ones too; with resolve: all that are open")
+    side = conflicts.add_mutually_exclusive_group()
+    for name, meaning in (
+        ("ours", "what the target of the merge has"),
+        ("theirs", "what the merged stream has"),
+        ("union", "both, the target's first"),
+    ):
+        side.add_argument(f"--{name}", dest="side", action="store_const", const=name, help=f"resolve: take {meaning}")
+    side.add_argument("--edit", dest="side", action="store_const", const="edit", help="resolve: edit the marked lines")
     conflicts.add_argument("--exit-code", action="store_true", help="exit with 1 when a listed one is open")
     _in_repository(conflicts)
     _stream(conflicts, "whose conflicts")

@@ -1,0 +1,233 @@
+"""What a merged tree must pass before its stream moves: built-in checks, and commands with a time limit.
+
+Commands run in a throw-away place: a view mounted for them, or where that can't be, a plain checkout.
+What they print is kept, cut to its end.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from anvcs.config import MergeConfig
+from anvcs.errors import AnvcsError
+from anvcs.git import commits
+from anvcs.git.objects import ObjectStore
+from anvcs.git.program import Git, own_environment, redacted
+from anvcs.merging.names import Torn, python_error, torn_between, torn_inside
+from anvcs.merging.parsing import broken_line
+from anvcs.model.ids import Oid
+from anvcs.model.stream_merge import GuardResult, Merged
+from anvcs.model.tree import EXECUTABLE, REGULAR, TreeChange
+
+SYNTAX, NAMES = "syntax", "names"
+BUILT_IN = (SYNTAX, NAMES)
+OUTPUT_LIMIT = 16 << 10
+"""Bytes of a guard's output that are kept: its end."""
+_SHELL = "/bin/sh"
+_RUN = 'cd "$1" && exec /bin/sh -c "$2"'
+_MOUNTER = (sys.executable, "-m", "anvcs_tools.mounting.passing")
+"""A program that shows a commit in a view for as long as its standard input is open; not ours to import."""
+_MOUNTING_S = 60.0
+
+
+class NoGuards(AnvcsError):
+    """Tests were asked for and the configuration names none."""
+
+    def __init__(self) -> None:
+        super().__init__("--test-check needs a command in merge.guards of ai-vcs.config.yaml, and none is there")
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The guards of one configuration."""
+
+    objects: ObjectStore
+    config: MergeConfig
+
+    @property
+    def commands(self) -> list[str]:
+        """Those that are run as programs."""
+        return [guard for guard in self.config.guards if guard not in BUILT_IN]
+
+    def require(self) -> None:
+        """Raise `NoGuards` when nothing would be run."""
+        if not self.commands:
+            raise NoGuards
+
+    def run(self, merged: Merged) -> tuple[tuple[GuardResult, ...], tuple[str, ...]]:
+        """Every guard's result, the cheap ones first; and what to tell about where they ran.
+
+        A failure of a built-in one keeps the commands from being started.
+        """
+        results = [self._built_in(name, merged) for name in BUILT_IN if name in self.config.guards]
+        if not self.commands or not all(result.ok for result in results):
+            return tuple(results), ()
+        with place_for(self.objects, self._commit(merged)) as (place, remark):
+            limit = float(self.config.guard_timeout_s)
+            results += [run_command(command, place, limit) for command in self.commands]
+        return tuple(results), (remark,) if remark else ()
+
+    def _commit(self, merged: Merged) -> Oid:
+        """The merge as a commit that no ref names."""
+        who = commits.agent_signature("anvcs")
+        return commits.create_commit(
+            self.objects, tree=merged.tree, parents=(merged.ours, merged.theirs), message=b"a merge to be tested\n",
+            author=who, committer=who,
+        )  # fmt: skip
+
+    def _built_in(self, name: str, merged: Merged) -> GuardResult:
+        started = time.monotonic()
+        found = list(self._broken(merged) if name == SYNTAX else (one.sentence for one in self._torn(merged)))
+        output = "\n".join(found)[:OUTPUT_LIMIT]
+        return GuardResult(name=name, ok=not found, seconds=time.monotonic() - started, output=output)
+
+    def _broken(self, merged: Merged) -> Iterator[str]:
+        """Files that both sides changed, that don't parse, and did on each side."""
+        for path, text in self._mixed(merged):
+            line = _broken(path, text)
+            if line and not any(_broken(path, side) for side in self._sides(merged, path)):
+                yield f"{path.decode('utf-8', 'backslashreplace')}:{line}: can't be parsed, and could on both sides"
+
+    def _torn(self, merged: Merged) -> Iterator[Torn]:
+        for path, text in self._mixed(merged):
+            if path.endswith(b".py"):
+                yield from torn_inside(path, text, self._sides(merged, path))
+        if len(merged.bases) == 1:
+            base = merged.bases[0]
+            changed = {change.path for side in (merged.ours, merged.theirs) for change in self._diff(base, side)}
+            ours, theirs = self._reader(merged.ours), self._reader(merged.theirs)
+            yield from torn_between(sorted(changed), self._reader(base), self._tree_reader(merged.tree), (ours, theirs))
+
+    def _mixed(self, merged: Merged) -> Iterator[tuple[bytes, bytes]]:
+        """The files that are neither side's version, with their text."""
+        read = self._tree_reader(merged.tree)
+        for file in merged.files:
+            if file.how != "identical" and not file.disputes and (text := read(file.path)) is not None:
+                yield file.path, text
+
+    def _sides(self, merged: Merged, path: bytes) -> list[bytes]:
+        sides = (self._reader(merged.ours)(path), self._reader(merged.theirs)(path))
+        return [side for side in sides if side is not None]
+
+    def _diff(self, old: Oid, new: Oid) -> Iterator[TreeChange]:
+        return self.objects.diff(self.objects.tree_of(old), self.objects.tree_of(new))
+
+    def _reader(self, commit: Oid) -> Callable[[bytes], bytes | None]:
+        return self._tree_reader(self.objects.tree_of(commit))
+
+    def _tree_reader(self, tree: Oid) -> Callable[[bytes], bytes | None]:
+        def read(path: bytes) -> bytes | None:
+            found = self.objects.find(tree, path)
+            return self.objects.blob(found.oid) if found is not None and found.mode in (REGULAR, EXECUTABLE) else None
+
+        return read
+
+
+def _broken(path: bytes, text: bytes) -> int:
+    """The first line that can't be parsed; 0: all can, or nobody knows."""
+    found = broken_line(path, text)
+    if not found and path.endswith(b".py"):
+        found = python_error(text)  # tree-sitter lets some things pass
+    return found or 0
+
+
+# Where commands run
+
+
+@contextlib.contextmanager
+def place_for(objects: ObjectStore, commit: Oid) -> Iterator[tuple[Path, str]]:
+    """A directory that shows *commit* for a while, and what to tell about it."""
+    with tempfile.TemporaryDirectory(prefix="anvcs-guard-") as folder, contextlib.ExitStack() as stack:
+        top = Path(folder, "tree")
+        top.mkdir()
+        why_not = _mount(objects, commit, top, stack)
+        if why_not:
+            _check_out(objects, commit, top, Path(folder, "index"))
+            yield top, f"guards ran in a plain checkout, because no view can be mounted here: {why_not}"
+        else:
+            yield top, ""
+
+
+def _mount(objects: ObjectStore, commit: Oid, top: Path, stack: contextlib.ExitStack) -> str:
+    """Mount a view of *commit* at *top* until *stack* unwinds; else why not."""
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("fusermount3") is None:
+        return "FUSE is missing"
+    process = subprocess.Popen(
+        [*_MOUNTER, os.fspath(objects.common_dir), commit.hex(), os.fspath(top)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/",
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    waiting = select.poll()
+    waiting.register(process.stdout, select.POLLIN)
+    ready = waiting.poll(_MOUNTING_S * 1000)
+    answer = process.stdout.readline().decode(errors="replace").strip() if ready else "mounting took too long"
+
+    def end() -> None:
+        process.stdin.close()  # type: ignore[union-attr]  # asserted above
+        process.stdout.close()  # type: ignore[union-attr]  # as above
+        process.wait()
+
+    if answer == "ready":
+        stack.callback(end)
+        return ""
+    end()
+    return answer or "the mounting program failed"
+
+
+def _check_out(objects: ObjectStore, commit: Oid, top: Path, index: Path) -> None:
+    git = Git(objects.common_dir, top, {"GIT_INDEX_FILE": os.fspath(index)})
+    git.run("read-tree", commit.hex())
+    git.run("checkout-index", "--all", "--force")
+
+
+def run_command(command: str, place: Path, limit_s: float) -> GuardResult:
+    """Run *command* by a shell at *place*, with all its children, for *limit_s* at most."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [_SHELL, "-c", _RUN, _SHELL, os.fspath(place), command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", env=own_environment(),
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    ended = os.pidfd_open(process.pid)
+    try:
+        output, in_time = _listen(process.stdout.fileno(), ended, started + limit_s)
+    finally:
+        # What it left running would keep the place busy.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        os.close(ended)
+    ok = in_time and process.returncode == 0
+    text = redacted(output.decode("utf-8", "replace"))
+    return GuardResult(name=command, ok=ok, seconds=time.monotonic() - started, output=text, timed_out=not in_time)
+
+
+def _listen(pipe: int, ended: int, until: float) -> tuple[bytes, bool]:
+    """The end of what comes through *pipe* until its writer has *ended*; whether that was before *until*."""
+    tail = b""
+    waiting = select.poll()
+    for source in (pipe, ended):
+        waiting.register(source, select.POLLIN)
+    while True:
+        ready = {source for source, _ in waiting.poll(max(0.0, until - time.monotonic()) * 1000)}
+        if not ready:
+            return tail, False
+        if pipe in ready:
+            data = os.read(pipe, 1 << 16)
+            tail = (tail + data)[-OUTPUT_LIMIT:]
+            if not data:
+                waiting.unregister(pipe)
+        elif ended in ready:
+            return tail, True
