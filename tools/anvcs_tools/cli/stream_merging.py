@@ -17,13 +17,13 @@ _FILES_SHOWN = 20
 
 def merge(arguments: argparse.Namespace) -> int:
     """Merge, conclude, give up, or list what waits."""
-    stream, arguments.stream = arguments.stream, None
-    place = find_place(arguments)
     if arguments.list:
-        return _list(place, arguments)
+        return _list(_place(arguments, ""), arguments)
     if arguments.go_on or arguments.abort:
-        return _end(place, arguments, stream)
+        stream = arguments.stream
+        return _end(_place(arguments, stream or ""), arguments, stream)
     source, target = sources_of(arguments.words)
+    place = _place(arguments, target)
     request = MergeRequest(
         source=source,
         into=target or place.stream,
@@ -43,6 +43,20 @@ def merge(arguments: argparse.Namespace) -> int:
     else:
         _print(answer)
     return _code(answer)
+
+
+def _place(arguments: argparse.Namespace, stream: str) -> Place:
+    """Where the command works; it is about *stream* only where HEAD is on none."""
+    from anvcs.repository import HeadDetached
+
+    arguments.stream = None
+    try:
+        return find_place(arguments)
+    except HeadDetached:
+        if not stream:
+            raise
+        arguments.stream = stream
+        return find_place(arguments)
 
 
 def _merge(place: Place, request: MergeRequest, *, explain: bool) -> dict[str, Any]:
