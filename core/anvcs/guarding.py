@@ -25,7 +25,7 @@ from anvcs.git.program import Git, own_environment, redacted
 from anvcs.merging.names import Torn, python_error, torn_between, torn_inside
 from anvcs.merging.parsing import broken_line
 from anvcs.model.ids import Oid
-from anvcs.model.stream_merge import GuardResult, Merged
+from anvcs.model.stream_merge import FileResult, GuardResult, Merged
 from anvcs.model.tree import EXECUTABLE, REGULAR, TreeChange
 
 SYNTAX, NAMES = "syntax", "names"
@@ -92,31 +92,39 @@ class Guards:
 
     def _broken(self, merged: Merged) -> Iterator[str]:
         """Files that both sides changed, that don't parse, and did on each side."""
-        for path, text in self._mixed(merged):
+        for file, text in self._mixed(merged):
+            path = file.path
             line = _broken(path, text)
             if line and not any(_broken(path, side) for side in self._sides(merged, path)):
                 yield f"{path.decode('utf-8', 'backslashreplace')}:{line}: can't be parsed, and could on both sides"
 
     def _torn(self, merged: Merged) -> Iterator[Torn]:
-        for path, text in self._mixed(merged):
-            if path.endswith(b".py"):
-                yield from torn_inside(path, text, self._sides(merged, path))
+        for file, text in self._mixed(merged):
+            if file.path.endswith(b".py"):
+                sides = tuple(self._sides(merged, file.path))
+                yield from torn_inside(file.path, text, self._base(merged, file), sides)
         if len(merged.bases) == 1:
             base = merged.bases[0]
             changed = {change.path for side in (merged.ours, merged.theirs) for change in self._diff(base, side)}
             ours, theirs = self._reader(merged.ours), self._reader(merged.theirs)
             yield from torn_between(sorted(changed), self._reader(base), self._tree_reader(merged.tree), (ours, theirs))
 
-    def _mixed(self, merged: Merged) -> Iterator[tuple[bytes, bytes]]:
+    def _mixed(self, merged: Merged) -> Iterator[tuple[FileResult, bytes]]:
         """The files that are neither side's version, with their text."""
         read = self._tree_reader(merged.tree)
         for file in merged.files:
             if file.how != "identical" and not file.disputes and (text := read(file.path)) is not None:
-                yield file.path, text
+                yield file, text
 
     def _sides(self, merged: Merged, path: bytes) -> list[bytes]:
         sides = (self._reader(merged.ours)(path), self._reader(merged.theirs)(path))
         return [side for side in sides if side is not None]
+
+    def _base(self, merged: Merged, file: FileResult) -> bytes:
+        leaf = file.stages.base if file.stages is not None else None
+        if leaf is not None:
+            return self.objects.blob(leaf.oid)
+        return b"".join(filter(None, (self._reader(base)(file.path) for base in merged.bases)))
 
     def _diff(self, old: Oid, new: Oid) -> Iterator[TreeChange]:
         return self.objects.diff(self.objects.tree_of(old), self.objects.tree_of(new))
@@ -134,10 +142,8 @@ class Guards:
 
 def _broken(path: bytes, text: bytes) -> int:
     """The first line that can't be parsed; 0: all can, or nobody knows."""
-    found = broken_line(path, text)
-    if not found and path.endswith(b".py"):
-        found = python_error(text)  # tree-sitter lets some things pass
-    return found or 0
+    # tree-sitter lets things pass that Python doesn't.
+    return python_error(text) if path.endswith(b".py") else broken_line(path, text) or 0
 
 
 # Where commands run

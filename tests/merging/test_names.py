@@ -36,8 +36,8 @@ def test_only_what_is_new_is_told() -> None:
     merged = b"import os\n\n\ndef new():\n    return late\n\n\nprint(old())\n"
     ours = b"import os\n\n\ndef old():\n    return late\n\n\nprint(old())\n"
     theirs = b"import os\n\n\ndef new():\n    return late\n"
-    assert [(one.name, one.line) for one in torn_inside(b"m.py", merged, [ours, theirs])] == [("old", 8)]
-    assert torn_inside(b"m.py", ours, [ours, theirs]) == []
+    assert [(one.name, one.line) for one in torn_inside(b"m.py", merged, ours, (ours, theirs))] == [("old", 8)]
+    assert torn_inside(b"m.py", ours, ours, (ours, theirs)) == []
 
 
 BASE = {b"lib.py": b"def old():\n    return 1\n", b"user.py": b"x = 1\n", b"pkg/__init__.py": b"LIMIT = 1\n"}

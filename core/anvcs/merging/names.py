@@ -9,6 +9,7 @@ import builtins
 import re
 import symtable
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -19,8 +20,10 @@ _KNOWN = frozenset(dir(builtins)) | {
     "__annotations__", "__builtins__", "__class__", "__dict__", "__doc__", "__file__", "__loader__", "__module__",
     "__name__", "__package__", "__path__", "__qualname__", "__spec__", "WindowsError",
 }  # fmt: skip
+_KNOWN_BYTES = frozenset(name.encode() for name in _KNOWN)
 _TOP_LEVEL = re.compile(rb"^(?:(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::|=(?!=)))", re.MULTILINE)
 _WORD = re.compile(rb"\w+")
+_STAR = re.compile(rb"^[ \t]*from\b[^\n#]*\bimport[ \t(]*\*", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,10 @@ def undefined(source: bytes) -> frozenset[str] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             top = symtable.symtable(source.decode("utf-8"), "merged", "exec")
-            if any(alias.name == "*" for alias in _aliases(ast.parse(source))):
-                return frozenset()
     except (SyntaxError, ValueError, RecursionError):
         return None
+    if _STAR.search(source):  # what it brings, nobody knows
+        return frozenset()
     tables = list(_tables(top))
     made = {symbol.get_name() for symbol in top.get_symbols() if _makes(symbol)}
     made |= {
@@ -77,8 +80,10 @@ def undefined(source: bytes) -> frozenset[str] | None:
     return frozenset(used - made - _KNOWN)
 
 
-def torn_inside(path: bytes, merged: bytes, sides: Iterable[bytes]) -> list[Torn]:
-    """Names undefined in *merged* and in none of its *sides*."""
+def torn_inside(path: bytes, merged: bytes, base: bytes, sides: tuple[bytes, ...]) -> list[Torn]:
+    """Names undefined in *merged* and in none of its *sides*, which come from *base*."""
+    if not _lost_words(base, sides):
+        return []
     found = undefined(merged)
     if not found:
         return []
@@ -117,8 +122,16 @@ def _makes(symbol: symtable.Symbol) -> bool:
     return symbol.is_assigned() or symbol.is_imported() or symbol.is_annotated() or symbol.is_namespace()
 
 
-def _aliases(tree: ast.AST) -> Iterator[ast.alias]:
-    return (alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names)
+def _lost_words(base: bytes, sides: tuple[bytes, ...]) -> set[bytes]:
+    """Words that a side has less often than *base*: a definition can only be lost with one."""
+    before = set(base.splitlines())
+    lost: set[bytes] = set()
+    for side in sides:
+        after = set(side.splitlines())
+        gone = Counter(_WORD.findall(b"\n".join(line for line in base.splitlines() if line not in after)))
+        come = Counter(_WORD.findall(b"\n".join(line for line in side.splitlines() if line not in before)))
+        lost |= {word for word in gone - come if not word.isdigit()}
+    return lost - _KNOWN_BYTES
 
 
 def _line_of(text: bytes, name: str) -> int:
