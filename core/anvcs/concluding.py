@@ -4,11 +4,11 @@ The commit moves the target; that is the moment at which the merge is concluded.
 proposal after it, its state and its stream, is cleared away, now or by the next command that finds it.
 """
 
-import json
 import time
 from dataclasses import replace
 from typing import Any
 
+from anvcs.auditing import audit, now
 from anvcs.committing import CommitResult, MergePart, StreamBusy, StreamMoved
 from anvcs.deciding import marked_paths
 from anvcs.errors import AnvcsError
@@ -114,7 +114,11 @@ def _attempt(
         request = merge_commit_request(
             message or waiting.message, author, guards, Guards(repository.objects, config.merge).commands
         )
-        more = {"reviews": [dict(review) for review in waiting.reviews]} if waiting.reviews else {}
+        more = {
+            name: [dict(one) for one in told]
+            for name, told in (("reviews", waiting.reviews), ("assistant", waiting.assistant))
+            if told
+        }
         document = merge_document(waiting.source, waiting.strategy, merged, guards, **more)
         part = MergePart(parents=(waiting.theirs,), document=document, tree=tree)
         final = replace(plan, request=request, base=head, inputs=(), merge=part)
@@ -263,18 +267,11 @@ def awaiting_review(repository: Repository) -> list[Stored]:
 
 def judged(stored: Stored, verdict: str, *, who: str, why: str) -> Stored:
     """Record what somebody said about the merge: in its state, and in the store's audit."""
-    review = {"verdict": verdict, "by": who, "why": why, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    _audit(stored, review)
-    return stored.changed(reviews=(*stored.proposal.reviews, review))
-
-
-def _audit(stored: Stored, review: dict[str, str]) -> None:
-    folder = stored.repository.store.root / "audit"
-    folder.mkdir(exist_ok=True)
+    review = {"verdict": verdict, "by": who, "why": why, "time": now()}
     waiting = stored.proposal
-    line = json.dumps({"review": waiting.name, "theirs": waiting.theirs.hex(), "target": waiting.target, **review})
-    with (folder / "reviews.jsonl").open("a", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(line + "\n")
+    about = {"review": waiting.name, "theirs": waiting.theirs.hex(), "target": waiting.target}
+    audit(stored.repository, "reviews", about, [review])
+    return stored.changed(reviews=(*stored.proposal.reviews, review))
 
 
 def _end_of(text: str) -> str:

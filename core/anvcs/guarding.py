@@ -8,7 +8,6 @@ import contextlib
 import os
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,11 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from anvcs.bounded import run_bounded
 from anvcs.config import MergeConfig
 from anvcs.errors import AnvcsError
 from anvcs.git import commits
 from anvcs.git.objects import ObjectStore
-from anvcs.git.program import Git, own_environment, redacted
+from anvcs.git.program import Git, redacted
 from anvcs.merging.names import Torn, python_error, torn_between, torn_inside
 from anvcs.merging.parsing import broken_line
 from anvcs.model.ids import Oid
@@ -32,8 +32,6 @@ SYNTAX, NAMES = "syntax", "names"
 BUILT_IN = (SYNTAX, NAMES)
 OUTPUT_LIMIT = 16 << 10
 """Bytes of a guard's output that are kept: its end."""
-_SHELL = "/bin/sh"
-_RUN = 'cd "$1" && exec /bin/sh -c "$2"'
 _MOUNTER = (sys.executable, "-m", "anvcs_tools.mounting.passing")
 """A program that shows a commit in a view for as long as its standard input is open; not ours to import."""
 _MOUNTING_S = 60.0
@@ -198,42 +196,7 @@ def _check_out(objects: ObjectStore, commit: Oid, top: Path, index: Path) -> Non
 
 def run_command(command: str, place: Path, limit_s: float) -> GuardResult:
     """Run *command* by a shell at *place*, with all its children, for *limit_s* at most."""
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [_SHELL, "-c", _RUN, _SHELL, os.fspath(place), command],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", env=own_environment(),
-        start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    ended = os.pidfd_open(process.pid)
-    try:
-        output, in_time = _listen(process.stdout.fileno(), ended, started + limit_s)
-    finally:
-        # What it left running would keep the place busy.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        os.close(ended)
-    ok = in_time and process.returncode == 0
-    text = redacted(output.decode("utf-8", "replace"))
-    return GuardResult(name=command, ok=ok, seconds=time.monotonic() - started, output=text, timed_out=not in_time)
-
-
-def _listen(pipe: int, ended: int, until: float) -> tuple[bytes, bool]:
-    """The end of what comes through *pipe* until its writer has *ended*; whether that was before *until*."""
-    tail = b""
-    waiting = select.poll()
-    for source in (pipe, ended):
-        waiting.register(source, select.POLLIN)
-    while True:
-        ready = {source for source, _ in waiting.poll(max(0.0, until - time.monotonic()) * 1000)}
-        if not ready:
-            return tail, False
-        if pipe in ready:
-            data = os.read(pipe, 1 << 16)
-            tail = (tail + data)[-OUTPUT_LIMIT:]
-            if not data:
-                waiting.unregister(pipe)
-        elif ended in ready:
-            return tail, True
+    ran = run_bounded(command, place, limit_s=limit_s, keep=OUTPUT_LIMIT)
+    output = redacted(ran.output.decode("utf-8", "replace"))
+    ok = ran.in_time and ran.code == 0
+    return GuardResult(name=command, ok=ok, seconds=ran.seconds, output=output, timed_out=not ran.in_time)

@@ -60,6 +60,8 @@ class Proposal:
     guards: tuple[Mapping[str, Any], ...] = ()
     reviews: tuple[Mapping[str, Any], ...] = ()
     """Who approved, and why."""
+    assistant: tuple[Mapping[str, Any], ...] = ()
+    """What an assistant has decided."""
     tree: Oid
 
     @property
@@ -207,6 +209,7 @@ def _document(one: Proposal) -> dict[str, Any]:
         "files": [_file_document(file) for file in one.files if file.how != IDENTICAL or file.disputes],
         "guards": [dict(guard) for guard in one.guards],
         "reviews": [dict(review) for review in one.reviews],
+        "assistant": [dict(told) for told in one.assistant],
     }
 
 
@@ -255,6 +258,7 @@ def _read(repository: Repository, commit: Oid) -> Proposal:
         files=tuple(_files(told["files"])),
         guards=tuple(told["guards"]),
         reviews=tuple(told["reviews"]),
+        assistant=tuple(told["assistant"]),
         tree=EMPTY_TREE if tree is None else tree.oid,
     )
 

@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from anvcs.assisting import assist, assistant
+from anvcs.auditing import audit
 from anvcs.commit_policy import CommitAgainstPolicy, check_policy
 from anvcs.committing import CommitResult, MergePart, StreamBusy, StreamMoved
 from anvcs.config import Config
@@ -18,6 +20,7 @@ from anvcs.git import checkouts, commits
 from anvcs.git.config import Configuration
 from anvcs.git.objects import NoSuchCommit
 from anvcs.git.patterns import parse_pattern, predicate
+from anvcs.git.program import redacted
 from anvcs.git.refs import BadRefName, RefMoved, check_name
 from anvcs.git.treemerge import merge_bases
 from anvcs.guarding import Guards
@@ -130,6 +133,7 @@ class StreamMerger:
         self._strategy = request.strategy or self._config.merge.strategy
         self._merger = TreeMerger(repository.objects, chooser_for(self._strategy, self._config))
         self._remarks: list[str] = []
+        self._told: tuple[dict[str, str], ...] = ()
 
     def run(self) -> Outcome:
         """Merge, again whenever the target has moved meanwhile."""
@@ -208,17 +212,37 @@ class StreamMerger:
         self._remarks += merged.remarks
         if self._request.dry_run:
             return self._outcome("dry-run", sides, merged=merged, why="conflicts" if merged.disputes else "clean")
+        undecided = merged
+        if merged.disputes and self._request.auto:
+            merged = self._assisted(merged)
         if merged.disputes:
             return self._propose(sides, merged, "conflicts", ())
         if self._request.no_commit:
             return self._propose(sides, merged, "asked", ())
         guards, failed = self._guarded(merged)
+        if failed and undecided is not merged:  # what an assistant says counts only if it passes
+            self._remarks.append("what the assistant decided doesn't pass the guards, and was not taken")
+            self._told = ()
+            return self._propose(sides, undecided, "conflicts", guards)
         if failed:
             return self._propose(sides, merged, failed, guards)
         result = self._commit(sides, merged, guards)
         self._remarks += result.remarks
         let_room_follow(self._repository, self._target, result.commit)
         return self._outcome("merged", sides, commit=result.commit, merged=merged, guards=guards)
+
+    def _assisted(self, merged: Merged) -> Merged:
+        """*merged* with what the configured assistant could decide."""
+        ask = assistant(self._config.merge)
+        if ask is None:
+            self._remarks.append("no assistant is configured (merge.assistant)")
+            return merged
+        who = self._config.merge.assistant_model or self._config.merge.assistant
+        done = assist(self._repository.objects, merged, ask, redacted(who))
+        self._remarks += done.notes
+        self._told = done.told
+        audit(self._repository, "assistant", {"theirs": merged.theirs.hex(), "target": self._target}, done.told)
+        return done.merged if done.told else merged
 
     def _guarded(self, merged: Merged) -> tuple[tuple[GuardResult, ...], str]:
         """How the guards ended, and why the merge must wait: nothing, ``guards`` or ``policy``."""
@@ -241,7 +265,8 @@ class StreamMerger:
         return self._request.message or default_message(self._repository, self._request.source, self._target)
 
     def _commit(self, sides: _Sides, merged: Merged, guards: tuple[GuardResult, ...]) -> CommitResult:
-        document = merge_document(self._request.source, self._strategy, merged, guards)
+        more = {"assistant": [dict(one) for one in self._told]} if self._told else {}
+        document = merge_document(self._request.source, self._strategy, merged, guards, **more)
         part = MergePart(parents=(sides.theirs,), document=document, tree=merged.tree)
         with self._repository.room(self._target, self._author) as opened:
             committer = committer_for(self._repository, opened, self._author)
@@ -266,6 +291,7 @@ class StreamMerger:
             strategy=self._strategy,
             files=merged.files,
             guards=tuple(guard.document() for guard in guards),
+            assistant=self._told,
             tree=merged.tree,
         )
         stored = store(self._repository, waiting, None)
