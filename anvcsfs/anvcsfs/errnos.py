@@ -24,6 +24,7 @@ ERRNO: dict[str, int] = {
     "SigningFailed": errno.EKEYREJECTED,
     # merges
     "MergeUnderWay": errno.EBUSY,
+    "NoAnswer": errno.EIO,
     "SameStream": errno.EINVAL,
     "UnrelatedHistories": errno.EINVAL,
     "NoSuchStrategy": errno.EINVAL,
