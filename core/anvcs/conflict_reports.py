@@ -87,8 +87,11 @@ def _page(told: dict[str, Any]) -> Iterator[str]:
     elif told["kind"] == "parse":
         yield f"It ends when the file parses again, or by: ai-vcs conflicts resolve {told['id']}"
     elif told["kind"] == "merge":
-        yield "It ends when its marked lines are edited in this view, or by:"
-        yield f"ai-vcs conflicts resolve {told['id']} --ours (or --theirs, --union, --edit)"
+        if told["lines"] is not None:
+            yield "It ends when its marked lines are edited in this view, or by:"
+            yield f"ai-vcs conflicts resolve {told['id']} --ours (or --theirs, --union, --edit)"
+        else:
+            yield f"It ends by: ai-vcs conflicts resolve {told['id']} --ours (or --theirs; without either: it is as it must be)"
     else:
         yield f"It ends by: ai-vcs conflicts resolve {told['id']}"
 

@@ -1,9 +1,9 @@
 """Deciding what a merge left open: one side's lines, both, or the file of one side."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from anvcs.errors import AnvcsError
-from anvcs.model.conflict import Conflict
+from anvcs.model.conflict import Conflict, parse_conflict_id
 from anvcs.model.stream_merge import Dispute, Stages
 from anvcs.proposals import Proposal, side_step
 from anvcs.rooms.proposing import KIND
@@ -25,8 +25,11 @@ def decide(room: Room, record: Conflict, side: str, waiting: Proposal) -> None:
     """Give the place that *record* is about what *side* says (`SIDES`), and mark the record as resolved."""
     if record.kind != KIND:
         raise CannotDecide(record.id, "only what a merge left open has sides; edit the file, then resolve it")
+    dispute = _dispute(record, waiting)
     if record.first_line:
         _replace(room, record, lambda block: chosen(block, side, record.id))
+    elif dispute is not None and dispute.lines != (0, 0):
+        _replace_bytes(room, record, dispute, side)
     else:
         stages = stages_of(waiting, record.path)
         if stages is None or side == "union":
@@ -34,6 +37,41 @@ def decide(room: Room, record: Conflict, side: str, waiting: Proposal) -> None:
         leaf = stages.ours if side == "ours" else stages.theirs
         room.take([side_step(record.path, leaf)])
     room.resolve(record.id)
+
+
+def _dispute(record: Conflict, waiting: Proposal) -> Dispute | None:
+    """What *record* was made from: they have the same order."""
+    ordinal = parse_conflict_id(record.id)[1]
+    found = waiting.disputes[ordinal] if ordinal < len(waiting.disputes) else None
+    return found if found is not None and found.path == record.path else None
+
+
+def _replace_bytes(room: Room, record: Conflict, dispute: Dispute, side: str) -> None:
+    """Decide a block of a file that is no text to the room, which therefore follows no lines in it."""
+    entry = room.entry(record.path)
+    lines = room.read(entry).splitlines(keepends=True) if entry is not None else []
+    for first, last in _blocks(lines):
+        block = b"".join(lines[first:last])
+        if all(chosen(block, name, record.id) == text for name, text in _said(dispute)):
+            lines[first:last] = [chosen(block, side, record.id)]
+            room.write(record.path, b"".join(lines))
+            return
+    raise CannotDecide(record.id, "its marked lines were edited; finish the edit, then resolve it without a side")
+
+
+def _said(dispute: Dispute) -> tuple[tuple[str, bytes], ...]:
+    return (("ours", dispute.ours), ("theirs", dispute.theirs))
+
+
+def _blocks(lines: list[bytes]) -> Iterator[tuple[int, int]]:
+    """First and end of each marked block, from 0."""
+    first = -1
+    for at, line in enumerate(lines):
+        if line.startswith(OPENING):
+            first = at
+        elif line.startswith(CLOSING) and first >= 0:
+            yield first, at + 1
+            first = -1
 
 
 def put_block(room: Room, record: Conflict, text: bytes) -> None:

@@ -264,6 +264,24 @@ def test_both_sides_lines(place: Path, run: Run) -> None:
         assert b"    return 111\n    return 11\n" in opened.room.read(entry)
 
 
+def test_what_is_no_text_to_a_room(place: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Latin 1 has lines, too; bytes without lines are one side's or the other's."""
+    base = {"latin": b"1\n2\n3\n4\n5\n\xe9\n", "bin": b"\0base"}
+    start = commit(place, "start", base)
+    commit(place, "main", {"latin": b"one\n2\n3\n4\n5\nours \xe9\n", "bin": b"\0ours"}, start)
+    commit(place, "side", {"latin": b"1\n2\n3\n4\nfive\ntheirs \xe9\n", "bin": b"\0theirs"}, start)
+    git("reset", "-q", "--hard", cwd=place)
+    run("merge", "side", code=exit_codes.FAILED)
+    found = conflicts(run)
+    main(["conflicts", "show", found["bin"], "--stream", WAITS])
+    assert "marked lines" not in capsys.readouterr().out
+    for path in ("latin", "bin"):
+        run("conflicts", "resolve", found[path], "--theirs", "--stream", WAITS)
+    run("merge", "--continue")
+    assert (place / "latin").read_bytes() == b"one\n2\n3\n4\nfive\ntheirs \xe9\n"
+    assert (place / "bin").read_bytes() == b"\0theirs"
+
+
 def test_decided_in_an_editor(place: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("merge", "side", code=exit_codes.FAILED)
     found = conflicts(run)
