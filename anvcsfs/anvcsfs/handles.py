@@ -120,7 +120,14 @@ class Handles:
 
     def any(self, number: int) -> Handle:
         """The handle with *number*, whatever it is."""
-        return self.get(number, Handle)
+        handle = self._handles.get(number)
+        if handle is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return handle
+
+    def find(self, number: int) -> Handle | None:
+        """The handle with *number*, if there is one."""
+        return self._handles.get(number)
 
     def remove(self, number: int) -> Handle | None:
         """Forget *number*."""

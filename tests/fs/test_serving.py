@@ -45,11 +45,15 @@ def test_the_line_never_blocks(monkeypatch: pytest.MonkeyPatch):
     reader, writer = os.pipe()
     try:
         os.write(writer, b"request")
-        trio.run(gate.wait_readable, reader)
-        trio.run(gate.wait_readable, reader)
+        trio.run(_wait_readable, gate, reader)
+        trio.run(_wait_readable, gate, reader)
         assert os.read(reader, 100) == b"request"
         with pytest.raises(BlockingIOError):
             os.read(reader, 100)
     finally:
         os.close(reader)
         os.close(writer)
+
+
+async def _wait_readable(gate: serving.Gate, line: int) -> None:
+    await gate.wait_readable(line)
