@@ -78,7 +78,8 @@ class Adapter(Requests):
 
     async def mkdir(self, parent_inode: InodeT, name: bytes, mode: ModeT, ctx: RequestContext) -> EntryAttributes:
         """MKDIR."""
-        return await self._answer(await self._change(ctx.pid, lambda: self._table.mkdir(parent_inode, name, mode, ctx)))
+        verb = partial(self._table.mkdir, parent_inode, name, mode, ctx)
+        return await self._answer(await self._change_in(parent_inode, ctx.pid, verb))
 
     async def mknod(
         self, parent_inode: InodeT, name: bytes, mode: ModeT, rdev: int, ctx: RequestContext
@@ -108,11 +109,12 @@ class Adapter(Requests):
 
     async def unlink(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
         """UNLINK."""
-        await self._change(ctx.pid, lambda: self._table.unlink(parent_inode, name, ctx.pid), removes=True)
+        verb = partial(self._table.unlink, parent_inode, name, ctx.pid)
+        await self._change_in(parent_inode, ctx.pid, verb, removes=True)
 
     async def rmdir(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> None:
         """RMDIR."""
-        await self._change(ctx.pid, lambda: self._table.rmdir(parent_inode, name), removes=True)
+        await self._change_in(parent_inode, ctx.pid, partial(self._table.rmdir, parent_inode, name), removes=True)
 
     async def rename(
         self,
@@ -234,8 +236,9 @@ class Adapter(Requests):
         self, parent_inode: InodeT, name: bytes, mode: ModeT, flags: FlagT, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
         """CREATE."""
-        handle = await self._change(ctx.pid, lambda: self._table.create(parent_inode, name, mode, flags, ctx))
-        reply = await self._call(lambda: self._reply(handle.node, handle))
+        verb = partial(self._table.create, parent_inode, name, mode, flags, ctx)
+        handle = await self._change_in(parent_inode, ctx.pid, verb)
+        reply = await self._call(partial(self._reply, handle.node, handle))
         return FileInfo(fh=FileHandleT(handle.number), keep_cache=True), reply
 
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
@@ -259,7 +262,8 @@ class Adapter(Requests):
         if not isinstance(handle, FileHandle):
             await self._finished(fh, partial(self._table.flush, fh))
         elif handle.wrote:
-            await self._change(handle.pid, partial(self._table.flush, fh))
+            verb = partial(self._table.flush, fh)
+            await (self._call(verb) if handle.node.place is Place.LOCAL else self._change(handle.pid, verb))
 
     async def release(self, fh: FileHandleT) -> None:
         """RELEASE."""

@@ -101,6 +101,13 @@ class Requests(pyfuse3.Operations):
 
         return await self._call(changed)
 
+    async def _change_in(self, directory: int, pid: int, verb: Callable[[], T], *, removes: bool = False) -> T:
+        """`_change` of a name in the directory with inode *directory*; what is ignored there is no matter of Git's."""
+        node = self._table.inodes.find(directory)
+        if node is not None and node.place is Place.LOCAL:
+            return await self._call(verb)
+        return await self._change(pid, verb, removes=removes)
+
     async def _finished(self, fh: int, verb: Callable[[], T]) -> T:
         """`_call` for verbs that may carry a request out, which may have taken effect although it failed."""
         try:

@@ -1,5 +1,6 @@
 """The process that serves one view, from its description to its last unmount."""
 
+import gc
 import logging
 import os
 import signal
@@ -24,6 +25,8 @@ from anvcsfs.serving import Exits, Gate, install
 
 log = logging.getLogger(__name__)
 _SWITCH_S = 1e-4
+_GARBAGE_AFTER = 20_000
+"""New objects after which Python looks for cycles; nodes and answers, which a walk makes by the thousand, are none."""
 _CHECKPOINT_S = 20.0
 _CARD_S = 0.05
 _AGAIN_S = 0.2
@@ -49,6 +52,7 @@ def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("pyfuse3").addFilter(worth_telling)
     sys.setswitchinterval(_SWITCH_S)  # a busy thread must not hold requests up
+    gc.set_threshold(_GARBAGE_AFTER)
     with ExitStack() as stack:
         parts = assemble(spec, stack)
         gate = Gate()

@@ -81,7 +81,9 @@ class SharedFiles:
         return 0
 
     def _plain_path(self, node: File) -> bytes:
-        """The path by which conversion rules find *node*; inside ``.anvcs`` that of the tree."""
+        """The path by which conversion rules find *node*; inside ``.anvcs`` that of the tree, ``b""`` without rules."""
+        if self._view.skeleton.converts_nothing:
+            return b""
         if not isinstance(node.source, HistorySource):
             return node.path
         parts = [node.name]

@@ -274,7 +274,7 @@ class Committer:
         before, tree, leaves = self.tree(plan)
         if not (request.allow_empty or plan.merge) and (tree == before or (plan.base is None and not leaves)):
             raise NothingToCommit(" in these paths" if request.paths else "")
-        config = Configuration(self._admin_dir, self._git.common_dir)
+        config = Configuration(self._admin_dir, self._git.common_dir).still()
         author, committer = commits.identity(config, plan.agent or None)
         hooks = Hooks(self._admin_dir, self._work_dir, config)
         if not request.no_verify:

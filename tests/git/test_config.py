@@ -66,3 +66,13 @@ def test_settings_may_depend_on_the_branch(repo, tmp_path):
     assert repo.config.get("a.b") is None
     repo.git("symbolic-ref", "HEAD", "refs/heads/topic")
     assert repo.config.get("a.b") == "topic"
+
+
+def test_settings_that_stand_still(repo, monkeypatch):
+    repo.git("config", "a.b", "1")
+    moment = repo.config.still()
+    repo.git("config", "a.b", "22")
+    assert (moment.get("a.b"), repo.config.get("a.b")) == ("1", "22")
+    assert repo.config.still().get("a.b") == "22"
+    monkeypatch.setattr("os.stat", None)
+    assert moment.get_bool("a.b", default=False) is True

@@ -187,7 +187,7 @@ def lock_held(directory: Path) -> bool:
 def git_holds_lock(directory: Path) -> bool:
     """Whether git itself, and not we, holds the view's ``index.lock``; ours has a second name."""
     try:
-        return os.lstat(directory / "index.lock").st_nlink == 1
+        return os.lstat(f"{directory}/index.lock").st_nlink == 1  # asked before each change
     except FileNotFoundError:
         return False
 

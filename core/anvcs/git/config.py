@@ -6,6 +6,7 @@ came from changes.
 
 import os
 from collections.abc import Iterable, Mapping
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,13 @@ class Configuration:
             Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "git/config",  # noqa: PTH111 - as above
         )
         self._key = (git_dir, self._possible)
+        self._fixed: Mapping[str, list[str | None]] | None = None
+
+    def still(self) -> "Configuration":
+        """The settings of this moment: they cost nothing to ask, and what changes on disk doesn't change them."""
+        fixed = copy(self)
+        fixed._fixed = self._load()  # noqa: SLF001 - a copy of ourselves
+        return fixed
 
     def get(self, key: str) -> str | None:
         """The last value of *key*: ``section.name`` or ``section.middle.name``, the outer parts in any case."""
@@ -63,6 +71,8 @@ class Configuration:
         return list(dict.fromkeys(name for name in names if name))
 
     def _load(self) -> Mapping[str, list[str | None]]:
+        if self._fixed is not None:
+            return self._fixed
         known = _SNAPSHOTS.get(self._key)
         if known is None or known.stamp != _stamp(path for path, *_ in known.stamp):
             if len(_SNAPSHOTS) >= _SNAPSHOT_LIMIT:
@@ -107,7 +117,7 @@ def _stamp(paths: Iterable[Path]) -> tuple[tuple[Path, int, int, int], ...]:
     stamps = []
     for path in paths:
         try:
-            found = path.stat()
+            found = os.stat(path)  # noqa: PTH116 - asked a hundred times by one commit
         except OSError:  # absent, or not ours to see: git skips it too
             stamps.append((path, 0, 0, 0))
         else:

@@ -72,6 +72,13 @@ class Skeleton:
             self.refresh()
         return self._ignores.ignored(path, is_dir=is_dir)
 
+    @property
+    def converts_nothing(self) -> bool:
+        """Whether `conversion` has no answer but None, for any path."""
+        if self._watched.due:
+            self.refresh()
+        return self._neutral
+
     def conversion(self, path: bytes) -> Conversion | None:
         """What happens between the blob and the file at *path*; None, mostly, says nothing does."""
         if self._watched.due:

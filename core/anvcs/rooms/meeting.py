@@ -158,6 +158,8 @@ class Meeting:
         now = self._mover.shown(path)
         if base is None or now is None or is_dir(now) or same(now):
             return False
+        if now.id in core.state.by_id and now.seq <= base:  # every op on a file is the last one on its entry
+            return False
         other = self._foreign_edit(now.id, base)
         if other is None:
             return False

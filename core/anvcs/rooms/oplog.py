@@ -117,9 +117,11 @@ class OpLog(PrunableLog):
         """Bring the state tables from before *op* to after it."""
         payload, seq = op.payload, op.seq
         self._many(_PUT_ENTRY, [_entry_row(entry) for entry in payload.puts])
-        self._many("DELETE FROM entries WHERE id = ?", [(drop.id,) for drop in payload.drops])
         self._many(_PUT_HISTORY, [(file, seq, flag) for file, flag in _flags(op).items()])
-        self._many("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", _left_paths(op))
+        if payload.drops:
+            self._many("DELETE FROM entries WHERE id = ?", [(drop.id,) for drop in payload.drops])
+        if payload.drops or payload.traces:
+            self._many("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", _left_paths(op))
         if payload.conflicts:
             self._many(PUT, rows_of(seq, op.time_ns, payload.conflicts))
         if payload.resolved:
