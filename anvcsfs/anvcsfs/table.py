@@ -359,11 +359,12 @@ class Table(Names):
             yield b".", node, 1
         if start <= 1 and not node.removed:
             yield b"..", node.parent or node, 2
-        names = handle.names
-        for index in range(max(start - 2, 0), len(names)):
-            child = self.inodes.child(node, names[index])
+        first = max(start - 2, 0)
+        for cookie, name in enumerate(handle.names[first:] if first else handle.names, first + 3):
+            known = node.children.get(name) if node.children is not None else None
+            child = known if isinstance(known, Node) else self.inodes.child(node, name)
             if child is not None:
-                yield names[index], child, index + 3
+                yield name, child, cookie
 
     def releasedir(self, number: int) -> None:
         """``closedir(3)``."""

@@ -1,6 +1,7 @@
 """Notes written by us and by git notes, on two sides at once."""
 
 import json
+import os
 import threading
 from itertools import pairwise
 
@@ -43,6 +44,20 @@ def test_git_shows_what_we_write(repo):
     repo.notes.write({head: b""}, who=WHO)
     assert repo.notes.read(head) is None
     repo.fsck()
+
+
+def test_a_note_may_be_lost_with_the_power_and_a_commit_not(repo, monkeypatch):
+    """Both have their objects and values synced before they are named; the note's name itself isn't."""
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    commit = repo.oid("HEAD")
+    repo.refs.move("refs/heads/other", commit, None, "made")
+    assert synced[-2:] == [f"{repo.git_dir}/refs/heads/other.lock", f"{repo.git_dir}/refs/heads"]
+    del synced[:]
+    repo.notes.write({commit: b"note"}, who=WHO)
+    assert synced[0].startswith(f"{repo.git_dir}/objects/")
+    assert synced[-1] == f"{repo.git_dir}/{NOTES_REF}.lock"
 
 
 def test_removing_where_there_is_nothing(repo):

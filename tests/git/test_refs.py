@@ -267,7 +267,9 @@ def test_objects_are_durable_before_the_ref_names_them(repo, two, monkeypatch):
     sync = repo.store.sync
     monkeypatch.setattr(repo.store, "sync", lambda: (order.append("objects"), sync()))
     publish = reflock.RefLock.publish
-    monkeypatch.setattr(reflock.RefLock, "publish", lambda self, value: (order.append("ref"), publish(self, value)))
+    monkeypatch.setattr(
+        reflock.RefLock, "publish", lambda self, value, **_: (order.append("ref"), publish(self, value))
+    )
     repo.refs.move(MAIN, two, repo.oid("HEAD"), "x")
     assert order == ["objects", "ref"]
 

@@ -82,7 +82,10 @@ class Notes:
                     yield commit, self._load(commit, blob)
 
     def write(self, notes: Mapping[Oid, bytes], *, who: Signature, message: str = "notes: add") -> Oid | None:
-        """Set the notes of some commits (empty bytes: remove) in one step; returns the notes ref's commit."""
+        """Set the notes of some commits (empty bytes: remove) in one step; returns the notes ref's commit.
+
+        Power loss within seconds may take them back.
+        """
         blobs = {commit: self._store.write_blob(text) if text else None for commit, text in notes.items()}
         for _ in range(_ATTEMPTS):
             head = self._refs.get(self.ref)
@@ -91,7 +94,7 @@ class Notes:
             if tree == base or (head is None and not any(blobs.values())):
                 return head
             new = self._commit(tree, (head,) if head else (), message, who)
-            if self._moved(new, head, message, who):
+            if self._moved(new, head, message, who, at_once=False):
                 return new
         raise NotesBusy(self.ref)
 
@@ -200,9 +203,9 @@ class Notes:
         text = message.encode() + b"\n"
         return create_commit(self._store, tree=tree, parents=parents, message=text, author=who, committer=who)
 
-    def _moved(self, new: Oid, old: Oid | None, message: str, who: Signature) -> bool:
+    def _moved(self, new: Oid, old: Oid | None, message: str, who: Signature, *, at_once: bool = True) -> bool:
         try:
-            self._refs.move(self.ref, new, old, message, who=who)
+            self._refs.move(self.ref, new, old, message, who=who, at_once=at_once)
         except RefMoved:
             return False
         return True

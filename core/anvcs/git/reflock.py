@@ -44,13 +44,17 @@ class RefLock:
         self._path, self._fd = path, fd
         self._held = True
 
-    def publish(self, value: bytes) -> None:
-        """Replace the ref's file, durably."""
+    def publish(self, value: bytes, *, at_once: bool = True) -> None:
+        """Replace the ref's file; *at_once*: power loss can't take it back any more.
+
+        Else it may for some seconds: the ref is what it was then, and never damaged.
+        """
         os.write(self._fd, value)
         os.fsync(self._fd)
         os.rename(self._path + ".lock", self._path)
         self._held = False
-        sync_directory(os.path.dirname(self._path))
+        if at_once:
+            sync_directory(os.path.dirname(self._path))
 
     def release(self) -> None:
         """Give the lock up if it is still held."""

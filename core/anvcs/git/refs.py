@@ -102,10 +102,20 @@ class Refs:
 
     # Writing
 
-    def move(self, name: str, new: Oid, old: Oid | None, message: str, *, who: Signature | None = None) -> None:
+    def move(
+        self,
+        name: str,
+        new: Oid,
+        old: Oid | None,
+        message: str,
+        *,
+        who: Signature | None = None,
+        at_once: bool = True,
+    ) -> None:
         """Point *name* at *new* if it is at *old* (``None``: if it does not exist), with a reflog entry.
 
         What this process wrote is made durable first: a ref never names an object that power loss can take.
+        With *at_once* it can't take the move either when this returns.
         Raises :class:`RefMoved`, :class:`RefLocked`, :class:`RefClash`.
         """
         check_name(name)
@@ -123,7 +133,7 @@ class Refs:
             if found is None:
                 self._make_room(target)
             self._log({name, target}, found, new, message, who or self._who)
-            lock.publish(new.hex().encode() + b"\n")
+            lock.publish(new.hex().encode() + b"\n", at_once=at_once)
 
     def delete(self, name: str, old: Oid) -> None:
         """Remove *name*, loose and packed, with its log, if it is at *old*."""
