@@ -26,7 +26,13 @@ def test_every_name_is_known_to_the_grammar(profile: Profile) -> None:
     known = {name for other in relatives for name in nodes_of(other) | fields_of(other)}
     said = {*profile.atomic, *profile.through, *profile.whole_lines, *profile.comments, *profile.attached}
     said |= {*profile.verbatim, *profile.imports, *profile.identifiers}
-    said |= {name for path in (*profile.same_shape, *profile.binders) for name in path.split(".") if name}
+    said |= {
+        name
+        for path in (*profile.same_shape, *profile.binders, *profile.accesses, *profile.mentions)
+        for name in path.split(".")
+        if name
+    }
+    said |= {name for path in profile.prose for name in path.split("/")}
     for listing in profile.listings:
         said |= {name for path in (*listing.nodes, *listing.of) for name in path.split(".")} | set(listing.fence)
     for member in profile.members:

@@ -8,8 +8,9 @@ import json
 import re
 import tomllib
 import warnings
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from anvcs.linediff import line_hunks, split_lines
 from anvcs.merging.profiles import Profile
@@ -78,32 +79,50 @@ _ONLY_AST = 0x400
 """``ast.PyCF_ONLY_AST``, without importing `ast`."""
 
 
-def definitions(source: Source) -> Counter[tuple[bytes, ...]]:
-    """How often each name is given, with the names around it."""
-    return Counter(_definitions(source.root, ()))
+def definitions(source: Source, words: Collection[bytes], least: int = 1) -> Counter[tuple[bytes, ...]]:
+    """How often one list gives a name that has one of *words* in it, the names around that list before it.
 
-
-def new_doubles(merged: Counter[tuple[bytes, ...]], *inputs: Counter[tuple[bytes, ...]]) -> list[tuple[bytes, ...]]:
-    """Names that *merged* gives more often than once and than any input does."""
-    return [name for name, count in merged.items() if count > 1 and all(count > each[name] for each in inputs)]
-
-
-def _definitions(node: Node, around: tuple[bytes, ...]) -> Iterator[tuple[bytes, ...]]:
-    waiting: list[tuple[Node, tuple[bytes, ...]]] = [(node, around)]
+    Only where at least so many of *words* stand is looked at.
+    """
+    most: Counter[tuple[bytes, ...]] = Counter()
+    if not words:
+        return most
+    pattern = re.compile(b"|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)))
+    places = [found.start() for found in pattern.finditer(source.text)]
+    waiting: list[tuple[Node, tuple[bytes, ...]]] = [(source.root, ())]
     while waiting:
         node, around = waiting.pop()
-        listing = node.listing()
-        items = []
-        if listing is not None and listing.commutes:
-            try:
-                items = split(node, listing).items
-            except Unsplittable:
-                items = []
-        groups = set(" ".join(listing.commutes).split()) if listing is not None else set()
-        cores = {}
-        for item in items:
-            if item.key and item.group in groups and item.member is not None and item.member.key:
-                name = (*around, item.group.encode(), item.key)
-                cores[id(item.core)] = name
-                yield name
-        waiting += [(kid, cores.get(id(kid), around)) for kid in node.kids if kid.named]
+        cores = dict(_named_items(node, around))
+        for name, count in Counter(cores.values()).items():
+            most[name] = max(most[name], count)
+        waiting += [
+            (kid, cores.get(kid.start, around))
+            for kid in node.kids
+            if kid.named and bisect_left(places, kid.end) - bisect_left(places, kid.start) >= least
+        ]
+    return most
+
+
+def new_doubles(merged: Source, inputs: Sequence[Source], words: Collection[bytes]) -> list[tuple[bytes, ...]]:
+    """Names with one of *words* that a list of *merged* gives more often than once and than any list of an input."""
+    found = {name: count for name, count in definitions(merged, words, 2).items() if count > 1}
+    if not found:
+        return []
+    known = [definitions(source, words) for source in inputs]
+    return [name for name, count in found.items() if all(count > each[name] for each in known)]
+
+
+def _named_items(node: Node, around: tuple[bytes, ...]) -> Iterator[tuple[int, tuple[bytes, ...]]]:
+    """Where the items of a list begin that have a name of their own, and the name."""
+    listing = node.listing()
+    if listing is None or not listing.commutes:
+        return
+    groups = {group for mixed in listing.commutes for group in mixed.split()}
+    try:
+        items = split(node, listing).items
+    except Unsplittable:
+        return
+    for item in items:
+        named = item.key and item.group in groups and item.member is not None and item.member.key
+        if named and isinstance(item.core, Node):
+            yield item.core.start, (*around, item.group.encode(), item.key)

@@ -9,11 +9,12 @@ if it parses and drops or doubles nothing (`accepting`).  Everything else is a c
 import time
 from dataclasses import dataclass
 
-from anvcs.merging.accepting import definitions, keeps_words, new_doubles, still_parses
+from anvcs.merging.accepting import keeps_words, new_doubles, still_parses
 from anvcs.merging.histogram import histogram_hunks
 from anvcs.merging.lines import Hunks, line_merge
 from anvcs.merging.marking import PLAIN, Marking, finished
-from anvcs.merging.pieces import Piece, is_clean, size_of, text_of, whole_lines
+from anvcs.merging.meaning import Doubt, contested, doubts, given_by_both
+from anvcs.merging.pieces import Clash, Piece, is_clean, size_of, text_of, whole_lines
 from anvcs.merging.profiles import Profile, profile_for
 from anvcs.merging.structure import TooSlow, TreeMerge
 from anvcs.merging.trees import Source
@@ -75,22 +76,37 @@ class _Work:
         self.options = options
         self.profile = profile_for(path)
         self.keep_common = options.marking.style == "diff3"
+        self.lines = line_merge(base, left, right, options.hunks)
         self.notes: list[str] = []
         self.deadline = time.monotonic() + options.seconds
 
     def merged(self) -> tuple[list[Piece], How]:
-        lines = line_merge(*self.texts, self.options.hunks).pieces()
-        if is_clean(lines):
-            return lines, How.LINE
-        by_lines = whole_lines(lines, keep_common=self.keep_common)
+        by_lines = self.lines.pieces()
+        if is_clean(by_lines):
+            return self._looked_through(by_lines)
+        by_lines = whole_lines(by_lines, keep_common=self.keep_common)
         structured = self._structured()
         if structured is not None and size_of(structured) <= size_of(by_lines):
             return structured, How.AST
         return by_lines, How.LINE
 
+    def _looked_through(self, clean: list[Piece]) -> tuple[list[Piece], How]:
+        """A clean merge of lines, unless its changes don't go together."""
+        found = doubts(self.lines, self.profile if self._may_parse() else None)
+        if not found:
+            return clean, How.LINE
+        # A name that is lost is lost in any order.
+        structured = None if any(doubt.reason is Reason.LOST_NAME for doubt in found) else self._structured()
+        if structured is not None and (_tells(structured, found) or _settles(structured, clean)):
+            return structured, How.AST
+        return whole_lines(contested(self.lines, found, self.profile), keep_common=True), How.LINE
+
+    def _may_parse(self) -> bool:
+        return bool(self.options.seconds) and max(map(len, self.texts)) <= _LARGEST_PARSED
+
     def _structured(self) -> list[Piece] | None:
         profile = self.profile
-        if profile is None or not self.options.seconds or max(map(len, self.texts)) > _LARGEST_PARSED:
+        if profile is None or not self._may_parse():
             return None
         if profile.language() is None:
             self.notes.append(f"the grammar for {profile.name} is not installed, so lines were merged")
@@ -114,4 +130,14 @@ class _Work:
         merged = still_parses(text, profile, sources)
         if merged is None or not keeps_words(*self.texts, text):
             return False
-        return not new_doubles(definitions(merged), *(definitions(source) for source in sources))
+        return not new_doubles(merged, sources, given_by_both(self.lines, profile))
+
+
+def _settles(pieces: list[Piece], doubtful: list[Piece]) -> bool:
+    return is_clean(pieces) and text_of(pieces) != text_of(doubtful)
+
+
+def _tells(pieces: list[Piece], found: list[Doubt]) -> bool:
+    """Whether a merge of trees says that there is something to decide where lines are doubtful."""
+    clashes = [piece for piece in pieces if isinstance(piece, Clash)]
+    return bool(clashes) and len(clashes) >= len(found) and all(clash.firm for clash in clashes)

@@ -77,6 +77,8 @@ class Profile:
     """Siblings that belong to what comes after them, as comments do."""
     verbatim: tuple[str, ...] = ()
     """Nodes in which the white space at the start of a line means something."""
+    prose: tuple[str, ...] = ()
+    """Nodes for people to read, beside comments; ``parent/type`` only inside of that parent."""
     atomic: tuple[str, ...] = ()
     """Nodes that are merged as a whole."""
     same_shape: tuple[str, ...] = ()
@@ -93,6 +95,10 @@ class Profile:
     """Nodes whose names are bound by them."""
     binders: tuple[str, ...] = ()
     """``type.field``: where a name is given a value, so that it isn't missing."""
+    accesses: tuple[str, ...] = ()
+    """``type.field``: a name behind an object."""
+    mentions: tuple[str, ...] = ()
+    """``type.field``: a name that need not be defined here."""
     listings: tuple[Listing, ...] = ()
     members: tuple[Member, ...] = ()
     by_node: dict[str, tuple[Listing, ...]] = field(default_factory=dict)

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from anvcs.merging.lines import Hunks, merge_lines
 from anvcs.merging.ordering import Clashing, Unsure, Version, merged_order
-from anvcs.merging.pieces import Clash, Piece, size_of
+from anvcs.merging.pieces import Clash, Piece, is_clean, size_of
 from anvcs.merging.profiles import Listing
 from anvcs.merging.setting import Setting
-from anvcs.merging.trees import Item, Node, Parts, Source, Unsplittable, split, spread
+from anvcs.merging.trees import INSIDE, Item, Node, Parts, Source, Unsplittable, label_of, shown, split, spread
 from anvcs.model.merge import Reason
 
 
@@ -43,8 +43,10 @@ class TreeMerge:
         settled = unequal(*texts)
         if settled is not None:
             return [settled]
-        if not base.type == left.type == right.type or base.type in self.profile.atomic or not base.kids:
-            return self.whole(*texts)
+        if not base.type == left.type == right.type or not base.kids:
+            return self._leaf(base, *texts)
+        if base.type in self.profile.atomic:
+            return self._atom(base, left, right)
         if self._is_another(base, left, right):
             return self.whole(*texts)
         listing = base.listing()
@@ -57,6 +59,34 @@ class TreeMerge:
         except (Unsure, Unsplittable):
             return self.whole(*texts)
         return self._smaller(pieces, texts)
+
+    def _leaf(self, node: Node, *texts: bytes) -> list[Piece]:
+        return self._prose(*texts) if _is_prose(node) else self.whole(*texts)
+
+    def _atom(self, base: Node, left: Node, right: Node) -> list[Piece]:
+        """An expression that has to be judged as a whole, unless all that changed is inside of one part of it."""
+        texts = base.text, left.text, right.text
+        if not len(base.kids) == len(left.kids) == len(right.kids):
+            return self._leaf(base, *texts)
+        parts = list(zip(base.kids, left.kids, right.kids, strict=True))
+        changed = [at for at, kids in enumerate(parts) if len({kid.text for kid in kids}) > 1]
+        if len(changed) != 1 or any(not kid.kids for kid in parts[changed[0]]):
+            return self._leaf(base, *texts)
+        ends = [
+            (node.text[: kid.start - node.start], node.text[kid.end - node.start :])
+            for node, kid in zip((base, left, right), parts[changed[0]], strict=True)
+        ]
+        if len(set(ends)) > 1:
+            return self._leaf(base, *texts)
+        return [ends[0][0], *self.node(*parts[changed[0]]), ends[0][1]]
+
+    def _prose(self, base: bytes, left: bytes, right: bytes) -> list[Piece]:
+        """Text for people: lines that stand side by side have nothing to do with each other there."""
+        out: list[Piece] = []
+        for piece in self.whole(base, left, right):
+            by_line = _line_by_line(piece.base, piece.left, piece.right) if isinstance(piece, Clash) else None
+            out.append(piece if by_line is None else by_line)
+        return out
 
     def _is_another(self, *versions: Node) -> bool:
         """Whether what a node is about, such as what is called, is built in another way: then nothing can be paired."""
@@ -82,7 +112,7 @@ class TreeMerge:
     @property
     def entity(self) -> str:
         """What is being merged now, for people."""
-        return _INSIDE.join(self._entities)
+        return INSIDE.join(self._entities)
 
     def _smaller(self, pieces: list[Piece], texts: tuple[bytes, bytes, bytes]) -> list[Piece]:
         """*pieces*, or the lines' merge of the same where that leaves less to decide."""
@@ -142,10 +172,7 @@ class TreeMerge:
                 self._entities.pop()
 
     def _label(self, item: Item) -> str:
-        member = item.member
-        if member is None or not member.label:
-            return ""
-        return f"{member.label} {shown(item.key)}"
+        return label_of(item.member, item.key)
 
     def _both_added(self, left: Item, right: Item) -> list[Piece]:
         if left.core.text == right.core.text:
@@ -188,9 +215,24 @@ class TreeMerge:
             return [settled] if settled else []
         if not (base + left + right).strip():
             return [left]
-        if left.split() == right.split():
-            return [left]
-        return self.whole(base, left, right)
+        pieces = self._prose(base, left, right)
+        return [left] if not is_clean(pieces) and left.split() == right.split() else pieces
+
+
+def _is_prose(node: Node) -> bool:
+    profile = node.source.profile
+    inside = f"{node.parent.type}/{node.type}" if node.parent is not None else ""
+    return node.type in profile.prose or node.type in profile.comments or inside in profile.prose
+
+
+def _line_by_line(base: bytes, left: bytes, right: bytes) -> bytes | None:
+    """Comments of which nobody added or took away lines, and no line was changed twice; else ``None``."""
+    versions = [text.split(b"\n") for text in (base, left, right)]
+    if len({len(lines) for lines in versions}) > 1:
+        return None
+    merged = [unequal(*lines) for lines in zip(*versions, strict=True)]
+    settled = [line for line in merged if line is not None]
+    return b"\n".join(settled) if len(settled) == len(merged) else None
 
 
 def unequal(base: bytes, left: bytes, right: bytes) -> bytes | None:
@@ -198,13 +240,3 @@ def unequal(base: bytes, left: bytes, right: bytes) -> bytes | None:
     if left in (right, base):
         return right
     return left if right == base else None
-
-
-def shown(key: bytes) -> str:
-    """A key for people, on one line."""
-    text = " ".join(key.decode("utf-8", "replace").replace("\0", " ").split())
-    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
-
-
-_LONGEST_NAME = 60
-_INSIDE = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "

@@ -238,6 +238,35 @@ def _key(member: Member, node: Node, named: Node) -> bytes:
     return b"\0".join(parts)
 
 
+INSIDE = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
+"""Between the names of an entity, outermost first."""
+_LONGEST_NAME = 60
+
+
+def label_of(member: Member | None, key: bytes) -> str:
+    """What people call a member, such as ``def parse``; empty if they don't."""
+    return f"{member.label} {shown(key)}" if member is not None and member.label else ""
+
+
+def shown(key: bytes) -> str:
+    """A key for people, on one line."""
+    text = " ".join(key.decode("utf-8", "replace").replace("\0", " ").split())
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+
+
+def entity_at(source: Source, offset: int) -> str:
+    """What an offset lies in, such as ``class Parser`` and ``def parse``."""
+    labels: list[str] = []
+    node = source.root
+    while True:
+        inner = next((kid for kid in node.kids if kid.start <= offset < kid.end), None)
+        if inner is None:
+            return INSIDE.join(labels)
+        label = label_of(*member_of(inner, node)) if node.listing() is not None else ""
+        labels += [label] if label else []
+        node = inner
+
+
 # --- lists as items
 
 

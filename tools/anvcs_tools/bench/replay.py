@@ -41,12 +41,19 @@ class Row(NamedTuple):
     @property
     def verdict(self) -> str:
         """In a few words how ours compares."""
-        ours = "conflict" if self.ours.conflicts else "exact" if self.ours.content == self.case.wanted else "different"
+        ours = "conflict" if self.ours.conflicts else _compared(self.ours.content, self.case.wanted)
         if not self.git.clean:
             return f"git conflict, ours {ours}"
         right = "right" if self.git.content == self.case.wanted else "other"
         same = "same" if self.ours.clean and self.ours.content == self.git.content else ours
         return f"git clean and {right}, ours {same}"
+
+
+def _compared(ours: bytes, wanted: bytes) -> str:
+    if ours == wanted:
+        return "exact"
+    lines = [sorted(line for line in text.split(b"\n") if line.strip()) for text in (ours, wanted)]
+    return "in another order" if lines[0] == lines[1] else "different"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,7 +118,7 @@ def _times(rows: Sequence[Row], *, clean: bool) -> str:
 def keep(rows: Sequence[Row], folder: Path) -> None:
     """Write out the cases in which ours is neither what Git nor what people have."""
     for number, row in enumerate(rows):
-        if row.verdict.endswith(("different", "right, ours conflict")):
+        if not row.verdict.endswith(("exact", "same")):
             place = folder / f"{number:05}"
             place.mkdir(parents=True, exist_ok=True)
             texts = {"base": row.case.base, "left": row.case.left, "right": row.case.right, "wanted": row.case.wanted}
