@@ -46,6 +46,21 @@ def two(file: Path) -> Iterator[tuple[Turnstile, Turnstile]]:
         turn.close()
 
 
+@pytest.fixture
+def greedy(file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has the turn, and wants it again as soon as it has given it back."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _GREEDY, file],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert process.stdout.readline() == b"inside\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
 def waiting(turn: Turnstile, seconds: float = 20) -> tuple[threading.Thread, list[bool]]:
     """A thread that waits for *turn*, once it sleeps, and what it was told."""
     told: list[bool] = []
@@ -110,39 +125,24 @@ def test_who_gives_up_waiting_leaves_nothing_behind(two):
     eventually(one.take, what="the turn, although somebody had waited")
 
 
-def test_the_turn_ends_with_its_process(file):
+def test_the_turn_ends_with_its_process(file, greedy):
     turn = Turnstile(file)
-    process = subprocess.Popen(
-        [sys.executable, "-c", _GREEDY, file],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    assert process.stdout.readline() == b"inside\n"
     thread, told = waiting(turn)
-    process.kill()
-    process.communicate()
+    greedy.kill()
     thread.join(20)
     assert told == [True]
     turn.close()
 
 
-def test_another_process_that_wants_it_again_at_once_waits(file):
+def test_another_process_that_wants_it_again_at_once_waits(file, greedy):
     turn = Turnstile(file)
-    process = subprocess.Popen(
-        [sys.executable, "-c", _GREEDY, file],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    assert process.stdout.readline() == b"inside\n"
     thread, told = waiting(turn)
-    process.stdin.write(b"\n")
-    process.stdin.flush()
+    greedy.stdin.write(b"\n")
+    greedy.stdin.flush()
     thread.join(20)
     assert told == [True]
     turn.give()
-    assert process.communicate()[0] == b"outside\nagain\n"
+    assert greedy.communicate()[0] == b"outside\nagain\n"
     turn.close()
 
 

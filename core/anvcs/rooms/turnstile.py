@@ -29,8 +29,8 @@ class Turnstile:
         self._state = threading.Condition()
         self._waiting = 0
         self._fetching = False
-        self._fetched = False
-        """Whether the turn was got for who waits, and nobody has given it back."""
+        self._fetched: int | None = None
+        """The descriptor with which the turn was got for who waits, until somebody gives it back."""
 
     def close(self) -> None:
         """Give everything back; nobody may be waiting."""
@@ -39,9 +39,9 @@ class Turnstile:
 
     def take(self) -> bool:
         """Take the turn if nobody has it; never waits."""
-        if not self._taken and not self._fetched:
+        if not self._taken and self._fetched is None:
             self._taken = _lock(self._own, wait=False)
-        return self._taken or self._fetched
+        return self._taken or self._fetched is not None
 
     def give(self) -> None:
         """Give the turn back, if this process has it."""
@@ -49,8 +49,10 @@ class Turnstile:
             _unlock(self._own)
             self._taken = False
         with self._state:
-            self._fetched = False
-            self._state.notify_all()
+            if self._fetched is not None:
+                _unlock(self._fetched)  # now, and not when the thread is woken
+                self._fetched = None
+                self._state.notify_all()
 
     def wait(self, seconds: float) -> bool:
         """Wait until it is this process's turn, for a thread; `take` then finds it taken for about a second."""
@@ -60,7 +62,7 @@ class Turnstile:
                 self._fetching = True
                 threading.Thread(target=self._fetch, name="turnstile", daemon=True).start()
             try:
-                return self._state.wait_for(lambda: self._fetched, seconds)
+                return self._state.wait_for(lambda: self._fetched is not None, seconds)
             finally:
                 self._waiting -= 1
 
@@ -79,15 +81,15 @@ class Turnstile:
         try:
             _lock(descriptor, wait=True)
             with self._state:
-                self._fetched = self._waiting > 0
-                self._state.notify_all()
-                self._state.wait_for(lambda: not self._fetched, _KEPT_S)
+                if self._waiting:
+                    self._fetched = descriptor
+                    self._state.notify_all()
+                    self._state.wait_for(lambda: self._fetched is None, _KEPT_S)
+                self._fetched = None
+                self._fetching = self._waiting > 0
+                return self._fetching
         finally:
             os.close(descriptor)
-        with self._state:
-            self._fetched = False
-            self._fetching = self._waiting > 0
-            return self._fetching
 
     def _open(self) -> int:
         return os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
