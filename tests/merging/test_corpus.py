@@ -32,7 +32,9 @@ def test_the_sides_may_be_exchanged(case: MergeCase) -> None:
     """The same lines come out, and the same is decided."""
     found = merge_file(case.base.encode(), case.right.encode(), case.left.encode(), case.path)
     assert [each.reason for each in found.conflicts] == [each.split()[0] for each in case.conflicts]
-    if not found.conflicts:
+    profile = profile_for(case.path.encode())
+    yields = profile is not None and any(member.yields for member in profile.members)
+    if not found.conflicts and not yields:
         assert sorted(re.findall(r"\w+", found.content.decode())) == sorted(re.findall(r"\w+", case.merged))
 
 

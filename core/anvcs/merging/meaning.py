@@ -56,12 +56,16 @@ def doubts(lines: LineMerge, profile: Profile | None) -> list[Doubt]:
     merged = b"".join(piece for piece in lines.pieces() if isinstance(piece, bytes))
     whole = _Parsed(lines, merged, profile)
     found += whole.doubles(sides, given_by_both(lines, profile))
-    for mine, other in (sides, sides[::-1]):
-        for name in _may_be_lost(mine, other):
-            found += whole.lost(name, mine, other)
+    found += whole.all_lost(sides)
     if not found and whole.is_broken():
         found.append(Doubt(sides[1].chunks[0], Reason.BROKEN))
     return found
+
+
+def lost_names(lines: LineMerge, profile: Profile, merged: bytes) -> list[str]:
+    """Names that *merged* uses because of one side and that the other has deleted or renamed."""
+    sides = _sides(lines, of_both=True)
+    return [doubt.detail for doubt in _Parsed(lines, merged, profile).all_lost(sides)]
 
 
 def contested(lines: LineMerge, found: Sequence[Doubt], profile: Profile | None) -> list[Piece]:
@@ -95,15 +99,19 @@ def contested(lines: LineMerge, found: Sequence[Doubt], profile: Profile | None)
     return [piece for piece in out if piece]
 
 
-def _sides(lines: LineMerge) -> tuple[_Side, _Side]:
+def _sides(lines: LineMerge, *, of_both: bool = False) -> tuple[_Side, _Side]:
+    """What each side did alone, or with *of_both* at all."""
     left, right = _Side("left", b"".join(lines.left)), _Side("right", b"".join(lines.right))
     for chunk in lines.chunks:
-        if chunk.by_left != chunk.by_right:
-            side = left if chunk.by_left else right
-            base, ours, theirs = lines.texts(chunk)
-            side.chunks.append(chunk)
-            side.added += ours if chunk.by_left else theirs
-            side.removed += base
+        base, ours, theirs = lines.texts(chunk)
+        for side, text, mine, others in (
+            (left, ours, chunk.by_left, chunk.by_right),
+            (right, theirs, chunk.by_right, chunk.by_left),
+        ):
+            if mine and (of_both or not others):
+                side.chunks.append(chunk)
+                side.added += text
+                side.removed += base
     return left, right
 
 
@@ -192,6 +200,14 @@ class _Parsed:
         word = key.split(b"\0")[-1] if key.split(b"\0")[0] in _MARKS else key.split(b"\0")[0]
         number = 1 if side.name == "left" else 2
         return next((chunk for chunk in side.chunks if word in self._lines.texts(chunk)[number]), None)
+
+    def all_lost(self, sides: tuple[_Side, _Side]) -> list[Doubt]:
+        """Uses on one side of what the other took away."""
+        found: list[Doubt] = []
+        for taker, user in (sides, sides[::-1]):
+            for name in _may_be_lost(taker, user):
+                found += self.lost(name, taker, user)
+        return found
 
     def lost(self, name: bytes, taker: _Side, user: _Side) -> list[Doubt]:
         """Uses of a name that nothing gives any more."""

@@ -10,18 +10,25 @@ import time
 from dataclasses import dataclass
 
 from anvcs.merging.accepting import keeps_words, new_doubles, still_parses
+from anvcs.merging.entries import SETS, TABLES, merged_sets, merged_tables
 from anvcs.merging.histogram import histogram_hunks
 from anvcs.merging.lines import Hunks, line_merge
 from anvcs.merging.marking import PLAIN, Marking, finished
-from anvcs.merging.meaning import Doubt, contested, doubts, given_by_both
+from anvcs.merging.meaning import Doubt, contested, doubts, given_by_both, lost_names
 from anvcs.merging.pieces import Clash, Piece, is_clean, size_of, text_of, whole_lines
-from anvcs.merging.profiles import Profile, profile_for
+from anvcs.merging.profiles import Profile, profile_for, profile_patterns
 from anvcs.merging.structure import TooSlow, TreeMerge
 from anvcs.merging.trees import Source
 from anvcs.model.merge import Conflict, How, MergeResult, Reason
 
 _LARGEST_PARSED = 2 << 20
 _SNIFFED = 8000
+LOCKS = frozenset({
+    b"package-lock.json", b"npm-shrinkwrap.json", b"yarn.lock", b"pnpm-lock.yaml", b"bun.lock", b"Cargo.lock",
+    b"poetry.lock", b"uv.lock", b"pdm.lock", b"Pipfile.lock", b"composer.lock", b"Gemfile.lock", b"flake.lock",
+    b"packages.lock.json", b"deno.lock", b"gradle.lockfile", b"mix.lock", b"pubspec.lock", b"Podfile.lock",
+})  # fmt: skip
+"""Names of files that a program writes from others: their structure says nothing about what may be combined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,20 @@ def merge_file(
             return MergeResult(other, How.IDENTICAL)
     if any(b"\0" in text[:_SNIFFED] for text in (base, left, right)):
         return _opaque(base, left, right)
+    if name.rpartition(b"/")[2] in LOCKS and options.locks != "conflict":
+        return _lock(left, right, options.locks)
     return _text(base, left, right, name, options)
+
+
+def _lock(left: bytes, right: bytes, side: str) -> MergeResult:
+    note = f"a lock file, taken from {side}: have its program write it again"
+    return MergeResult(left if side == "left" else right, How.OPAQUE, notes=(note,))
+
+
+def known_patterns() -> list[str]:
+    """Names of files that more can be done for than merging lines, as Git writes patterns."""
+    names = {*profile_patterns(), *(f"*.{suffix.decode()}" for suffix in TABLES)}
+    return sorted(names | {name.decode() for name in SETS | LOCKS})
 
 
 def _opaque(base: bytes, left: bytes, right: bytes) -> MergeResult:
@@ -74,7 +94,8 @@ class _Work:
     def __init__(self, base: bytes, left: bytes, right: bytes, path: bytes, options: Options) -> None:
         self.texts = base, left, right
         self.options = options
-        self.profile = profile_for(path)
+        self.name = path.rpartition(b"/")[2]
+        self.profile = None if self.name in LOCKS else profile_for(path)
         self.keep_common = options.marking.style == "diff3"
         self.lines = line_merge(base, left, right, options.hunks)
         self.notes: list[str] = []
@@ -84,6 +105,9 @@ class _Work:
         by_lines = self.lines.pieces()
         if is_clean(by_lines):
             return self._looked_through(by_lines)
+        decided = self._entries(by_lines)
+        if decided is not None:
+            return whole_lines(decided, keep_common=self.keep_common), How.AST
         by_lines = whole_lines(by_lines, keep_common=self.keep_common)
         structured = self._structured()
         if structured is not None and size_of(structured) <= size_of(by_lines):
@@ -101,6 +125,14 @@ class _Work:
             return structured, How.AST
         return whole_lines(contested(self.lines, found, self.profile), keep_common=True), How.LINE
 
+    def _entries(self, by_lines: list[Piece]) -> list[Piece] | None:
+        """The merge of a file that is a set of lines, or a table."""
+        if self.name in SETS:
+            return merged_sets(by_lines)
+        between = TABLES.get(self.name.rpartition(b".")[2].lower())
+        found = merged_tables(by_lines, self.texts, between) if between else None
+        return found if found is not None and size_of(found) <= size_of(by_lines) else None
+
     def _may_parse(self) -> bool:
         return bool(self.options.seconds) and max(map(len, self.texts)) <= _LARGEST_PARSED
 
@@ -116,19 +148,24 @@ class _Work:
             if left.has_error or right.has_error or base.has_error:
                 self.notes.append(f"not every version is well-formed {profile.name}, so lines were merged")
                 return None
-            found = TreeMerge((base, left, right), self.deadline, self.options.hunks).pieces()
-            pieces = whole_lines(found, keep_common=self.keep_common)
-            return pieces if self._is_sound(pieces, (base, left, right), profile) else None
+            merge = TreeMerge((base, left, right), self.deadline, self.options.hunks)
+            pieces = whole_lines(merge.pieces(), keep_common=self.keep_common)
+            return pieces if self._is_sound(pieces, merge, profile) else None
         except (TooSlow, RecursionError):
             self.notes.append("the file's structure was too much for the time there is, so lines were merged")
             return None
 
-    def _is_sound(self, pieces: list[Piece], sources: tuple[Source, Source, Source], profile: Profile) -> bool:
+    def _is_sound(self, pieces: list[Piece], merge: TreeMerge, profile: Profile) -> bool:
+        sources = merge.base, merge.left, merge.right
         if not is_clean(pieces):
             return all(still_parses(text_of(pieces, side), profile, sources) for side in ("left", "right"))
         text = text_of(pieces)
         merged = still_parses(text, profile, sources)
-        if merged is None or not keeps_words(*self.texts, text):
+        if merged is None or not keeps_words(self.texts[0], self.texts[1], merge.right_as_taken(), text):
+            return False
+        lost = lost_names(self.lines, profile, text)
+        if lost:
+            self.notes.append(f"one side uses what the other deleted or renamed: {', '.join(lost)}")
             return False
         return not new_doubles(merged, sources, given_by_both(self.lines, profile))
 

@@ -44,7 +44,11 @@ class Member:
 
     nodes: tuple[str, ...]
     key: tuple[str, ...] = ()
-    """Fields, or paths of fields and types, that tell one from another; nothing: its whole text."""
+    """Fields, or paths of fields, types and keys in quotes, that tell one from another; nothing: its whole text."""
+    names: tuple[str, ...] = ()
+    """Only those with one of these keys."""
+    yields: bool = False
+    """What is made by a program and made again: of two versions left's is taken."""
     of: tuple[str, ...] = ()
     """Only in lists of these types, or in lists whose parent has one of them."""
     group: str = ""
@@ -123,8 +127,8 @@ def all_profiles() -> list[Profile]:
     return [load(path.stem) for path in sorted(_FOLDER.glob("*.toml"))]
 
 
-def known_patterns() -> list[str]:
-    """Names of files that more can be done for than merging lines, as Git writes patterns."""
+def profile_patterns() -> list[str]:
+    """Names of files that have a profile, as Git writes patterns."""
     return sorted(name.decode() for name in _index())
 
 

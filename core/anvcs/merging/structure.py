@@ -30,10 +30,18 @@ class TreeMerge:
         self._deadline = deadline
         self._hunks = hunks
         self._entities: list[str] = []
+        self._yielded: list[tuple[int, int, bytes]] = []
 
     def pieces(self) -> list[Piece]:
         """The merged text; raises `TooSlow`."""
         return self.node(self.base.root, self.left.root, self.right.root)
+
+    def right_as_taken(self) -> bytes:
+        """Right's text with left's in those places where that was taken without asking."""
+        text = self.right.text
+        for start, stop, instead in sorted(self._yielded, reverse=True):
+            text = text[:start] + instead + text[stop:]
+        return text
 
     def node(self, base: Node, left: Node, right: Node) -> list[Piece]:
         """Three versions of one node as one."""
@@ -165,7 +173,11 @@ class TreeMerge:
             if base is None:
                 return self._both_added(left, right)
             if isinstance(base.core, Node) and isinstance(left.core, Node) and isinstance(right.core, Node):
-                return self.node(base.core, left.core, right.core)
+                pieces = self.node(base.core, left.core, right.core)
+                if is_clean(pieces) or left.member is None or not left.member.yields:
+                    return pieces
+                self._yielded.append((right.core.start, right.core.end, left.core.text))
+                return [left.core.text]
             return self._text(base.core.text, left.core.text, right.core.text)
         finally:
             if label:

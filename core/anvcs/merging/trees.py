@@ -67,7 +67,10 @@ class Node:
         return self.source.text.count(b"\n", 0, self.start) + 1
 
     def kid(self, name: str) -> "Node | None":
-        """The first child of this field, or of this type."""
+        """The first child of this field, or of this type; for a key in quotes its value."""
+        if name.startswith('"'):
+            pairs = (kid for kid in self.kids if (key := kid.kid("key")) is not None and key.text == name.encode())
+            return next((pair.kid("value") for pair in pairs), None)
         found = next((kid for kid in self.kids if kid.field == name), None)
         return found or next((kid for kid in self.kids if kid.type == name), None)
 
@@ -212,8 +215,11 @@ def member_of(node: Node, listing_node: Node) -> tuple[Member | None, bytes]:
         named = inner[-1]
     around = {listing_node.type, listing_node.parent.type if listing_node.parent else ""}
     for member in profile.member_of.get(named.type, ()):
-        if not member.of or around & set(member.of):
-            return member, _key(member, node, named)
+        if member.of and not around & set(member.of):
+            continue
+        key = _key(member, node, named)
+        if not member.names or key.decode("utf-8", "replace") in member.names:
+            return member, key
     return None, b""
 
 
