@@ -15,6 +15,7 @@ from anvcs.merging.histogram import histogram_hunks
 from anvcs.merging.lines import Hunks, line_merge
 from anvcs.merging.marking import PLAIN, Marking, finished
 from anvcs.merging.meaning import Doubt, contested, doubts, given_by_both, lost_names
+from anvcs.merging.moving import replayed
 from anvcs.merging.pieces import Clash, Piece, is_clean, size_of, text_of, whole_lines
 from anvcs.merging.profiles import Profile, profile_for, profile_patterns
 from anvcs.merging.structure import TooSlow, TreeMerge
@@ -150,10 +151,30 @@ class _Work:
                 return None
             merge = TreeMerge((base, left, right), self.deadline, self.options.hunks)
             pieces = whole_lines(merge.pieces(), keep_common=self.keep_common)
+            followed = None if is_clean(pieces) else self._followed(merge, profile)
+            if followed is not None and size_of(followed) < size_of(pieces):
+                return followed
             return pieces if self._is_sound(pieces, merge, profile) else None
         except (TooSlow, RecursionError):
             self.notes.append("the file's structure was too much for the time there is, so lines were merged")
             return None
+
+    def _followed(self, merge: TreeMerge, profile: Profile) -> list[Piece] | None:
+        """The merge with changes made where what they change was moved to, if that is to be believed."""
+        found = replayed(self.texts, merge.moves.found)
+        if found is None:
+            return None
+        texts, places = found
+        sources = merge.base, Source(texts[1], profile), Source(texts[2], profile)
+        if any(source.has_error for source in sources):
+            return None
+        again = TreeMerge(sources, self.deadline, self.options.hunks, places)
+        pieces = whole_lines(again.pieces(), keep_common=self.keep_common)
+        return pieces if self._is_sound(pieces, again, profile) else None
+
+    def _right_as_taken(self, merge: TreeMerge) -> bytes:
+        # Outputs that were left's for the asking are not lost words; where code moved there are none.
+        return merge.right_as_taken() if merge.right.text == self.texts[2] else self.texts[2]
 
     def _is_sound(self, pieces: list[Piece], merge: TreeMerge, profile: Profile) -> bool:
         sources = merge.base, merge.left, merge.right
@@ -161,7 +182,7 @@ class _Work:
             return all(still_parses(text_of(pieces, side), profile, sources) for side in ("left", "right"))
         text = text_of(pieces)
         merged = still_parses(text, profile, sources)
-        if merged is None or not keeps_words(self.texts[0], self.texts[1], merge.right_as_taken(), text):
+        if merged is None or not keeps_words(self.texts[0], self.texts[1], self._right_as_taken(merge), text):
             return False
         lost = lost_names(self.lines, profile, text)
         if lost:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from anvcs.linediff import sequence_hunks
 from anvcs.merging.aligning import align, twins
 from anvcs.merging.lines import on_side, touching
+from anvcs.merging.moving import Gone, Moves
 from anvcs.merging.profiles import Listing
-from anvcs.merging.trees import Item, Parts
+from anvcs.merging.trees import Item, Node, Parts
 from anvcs.model.merge import Reason
 
 
@@ -37,9 +38,9 @@ class Clashing(NamedTuple):
 Order = list[Version | Clashing]
 
 
-def merged_order(base: Parts, left: Parts, right: Parts, listing: Listing | None) -> Order:
-    """The items of the merged list; raises `Unsure`."""
-    return _Ordering(base.items, left.items, right.items, listing).order()
+def merged_order(base: Parts, left: Parts, right: Parts, listing: Listing | None, moves: Moves) -> Order:
+    """The items of the merged list; raises `Unsure`.  What is gone is noted in *moves*."""
+    return _Ordering(base.items, left.items, right.items, listing).order(moves)
 
 
 class _Ordering:
@@ -85,8 +86,8 @@ class _Ordering:
         groups = {self._group(name) for name in names}
         return any(groups <= mix for mix in self.mixes)
 
-    def order(self) -> Order:
-        self._keep_contested()
+    def order(self, moves: Moves) -> Order:
+        self._keep_contested(moves)
         out: Order = []
         seen: set[int] = set()
         for entry in self._regions():
@@ -101,16 +102,10 @@ class _Ordering:
                 out.append(self.version(entry))
         return out
 
-    def _keep_contested(self) -> None:
+    def _keep_contested(self, moves: Moves) -> None:
         """What one side deleted stays where it was, for the time being, if the other has changed it."""
-        names = range(len(self.base))
         for number in (0, 1):
-            here, there = self.where[number], self.where[1 - number]
-            gone = [
-                name
-                for name in names
-                if name not in here and name in there and there[name].core.text != self.base[name].core.text
-            ]
+            gone = [name for name in range(len(self.base)) if self._is_contested(name, number, moves)]
             if not gone:
                 continue
             self._refuse_replaced(number, gone)
@@ -118,6 +113,17 @@ class _Ordering:
             for name in gone:
                 before = next((other for other in range(name - 1, -1, -1) if other in order), None)
                 order.insert(0 if before is None else order.index(before) + 1, name)
+
+    def _is_contested(self, name: int, number: int, moves: Moves) -> bool:
+        """Whether side *number* deleted what the other changed, and it was not followed elsewhere."""
+        base, here, there = self.base[name].core, self.where[number], self.where[1 - number].get(name)
+        if name in here or there is None or there.core.text == base.text:
+            return False
+        if isinstance(base, Node) and isinstance(there.core, Node):
+            if base.start in moves.followed:
+                return False
+            moves.found.append(Gone(number, base, there.core))
+        return True
 
     def _refuse_replaced(self, number: int, gone: Sequence[int]) -> None:
         """Where something else came in its place, all of it together is what has to be decided."""

@@ -1,10 +1,11 @@
 """White space, commas and line ends around the items of a merged list."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
+from anvcs.merging.indenting import kept_lines, reindented
 from anvcs.merging.ordering import Clashing, Version
 from anvcs.merging.profiles import Listing
-from anvcs.merging.trees import Floating, Item, Node, Parts
+from anvcs.merging.trees import Item, Parts
 
 
 class _Style:
@@ -78,7 +79,10 @@ class Setting:
         old, new = own.indent(), target.indent()
         if not own.on_lines or old is None or new is None or old == new:
             return lead
-        return reindented(b"\n" + lead, old, new)[1:]
+        comments, newline, indent = (b"\n" + lead).rpartition(b"\n")
+        if indent.startswith(old):
+            indent = new + indent[len(old) :]
+        return (reindented(comments, old, new) + newline + indent)[1:]
 
     def _lead(self, side: int, item: Item | None, is_first: bool) -> bytes:
         if item is None:
@@ -155,7 +159,7 @@ class Setting:
         text = item.core.text
         if not own.on_lines or not target.on_lines or old is None or new is None or old == new or b"\n" not in text:
             return text
-        return reindented(text, old, new, _kept_lines(item.core))
+        return reindented(text, old, new, kept_lines(item.core))
 
     # --- items as a whole
 
@@ -190,32 +194,6 @@ def _target(base: _Style, left: _Style, right: _Style) -> _Style:
         if side.on_lines and base.on_lines and side.indent() != base.indent():
             return side
     return left if left.lead is not None or right.lead is None else right
-
-
-def reindented(text: bytes, old: bytes, new: bytes, kept: Collection[int] = ()) -> bytes:
-    """*text* with the white space *new* where its lines, but for those *kept*, begin with *old*."""
-    lines = text.split(b"\n")
-    for at, line in enumerate(lines):
-        if at and at not in kept and line.startswith(old):
-            lines[at] = new + line[len(old) :]
-    return b"\n".join(lines)
-
-
-def _kept_lines(core: Node | Floating) -> set[int]:
-    """Lines of an item, from 0, that begin inside of something where white space means something."""
-    if isinstance(core, Floating):
-        return set()
-    kept: set[int] = set()
-    text, verbatim = core.source.text, core.source.profile.verbatim
-    waiting = [core]
-    while waiting:
-        node = waiting.pop()
-        if node.type in verbatim:
-            first = text.count(b"\n", core.start, node.start)
-            kept |= set(range(first + 1, first + 1 + text.count(b"\n", node.start, node.end)))
-        else:
-            waiting += node.kids
-    return kept
 
 
 def _only(version: Version) -> int | None:

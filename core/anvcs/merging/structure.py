@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 from anvcs.merging.lines import Hunks, merge_lines
+from anvcs.merging.moving import Moves
 from anvcs.merging.ordering import Clashing, Unsure, Version, merged_order
 from anvcs.merging.pieces import Clash, Piece, is_clean, size_of
 from anvcs.merging.profiles import Listing
@@ -24,12 +25,19 @@ class TooSlow(Exception):
 class TreeMerge:
     """One merge of three trees of one language."""
 
-    def __init__(self, sources: tuple[Source, Source, Source], deadline: float, hunks: Hunks) -> None:
+    def __init__(
+        self,
+        sources: tuple[Source, Source, Source],
+        deadline: float,
+        hunks: Hunks,
+        followed: frozenset[int] = frozenset(),
+    ) -> None:
         self.base, self.left, self.right = sources
         self.profile = self.base.profile
         self._deadline = deadline
         self._hunks = hunks
         self._entities: list[str] = []
+        self.moves = Moves(followed)
         self._yielded: list[tuple[int, int, bytes]] = []
 
     def pieces(self) -> list[Piece]:
@@ -133,7 +141,7 @@ class TreeMerge:
     # --- lists of items
 
     def _parts(self, base: Parts, left: Parts, right: Parts, listing: Listing | None) -> list[Piece]:
-        order = merged_order(base, left, right, listing)
+        order = merged_order(base, left, right, listing, self.moves)
         setting = Setting(base, left, right, listing)
         out = self._ends(base.head, left.head, right.head) + self._text(base.prefix, left.prefix, right.prefix)
         last = len(order) - 1
