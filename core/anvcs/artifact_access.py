@@ -73,6 +73,7 @@ class Artifacts:
         from anvcs.artifacts.hydrating import Hydrator
         from anvcs.artifacts.transfers import Limits
 
+        self.cache.clean()
         storage = self._config.storage
         return Hydrator(
             self.cache,
@@ -85,7 +86,7 @@ class Artifacts:
     # Writing
 
     def keep(self, source: Path) -> "Digests":
-        """Copy a file into the cache: what `pin` takes. It may be evicted until it is pinned or queued."""
+        """Copy a file into the cache: what `pin` takes. There it stays, for a day if nobody pins it."""
         return self.cache.take(source)
 
     def pin(
@@ -104,6 +105,8 @@ class Artifacts:
             else:
                 todo.setdefault(content.sha256, (path, content))
         made = self._queued(todo) if later else self._uploaded(todo, progress)
+        for content in contents.values():
+            self.cache.release(content.sha256)  # it is uploaded, or the queue keeps it
         return found | {path: made[content.sha256] for path, content in contents.items() if path not in found}
 
     def _known_pin(self, sha256: str) -> Pin | None:

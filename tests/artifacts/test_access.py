@@ -92,12 +92,26 @@ def test_queued_contents_stay_and_are_uploaded_later(make, content, tmp_path):
     assert len(artifacts.unsent()) == 2  # the packed content and its list
     assert not artifacts.store.exists(pin.key)
     artifacts.cache.shrink(0)
+    assert artifacts.state(pin).where is Where.QUEUED
+    with artifacts.open(pin) as artifact:  # nobody else has it
+        assert artifact.read(0, 10) == file.read_bytes()[:10]
     assert [error for _, error in artifacts.retry_uploads()] == [None, None]
     assert artifacts.unsent() == []
     artifacts.cache.shrink(0)
     assert list(artifacts.cache.entries()) == []
     with artifacts.open(pin) as artifact:
         assert artifact.read(PIECE - 5, 10) == file.read_bytes()[PIECE - 5 : PIECE + 5]
+
+
+def test_what_is_about_to_be_pinned_stays_in_a_small_cache(make, content):
+    artifacts = make("storage: {cache_size: 1MiB}")
+    files = {b"%d" % size: content(size) for size in range(600_000, 600_005)}
+    kept = {path: artifacts.keep(file) for path, file in files.items()}
+    pins = artifacts.pin(kept)
+    assert len({pin.sha256 for pin in pins.values()}) == 5
+    artifacts.keep(content(10))
+    artifacts.cache.shrink(0)
+    assert [entry.size for entry in artifacts.cache.entries()] == [10]
 
 
 def test_a_queued_content_is_not_evicted(make, content):

@@ -18,6 +18,7 @@ def fill(cache: ContentCache, count: int, size: int = 1000) -> list[str]:
     found = []
     for number in range(count):
         found.append(cache.take_chunks([b"%04d" % number + bytes(size - 4)]).sha256)
+        cache.release(found[-1])
         os.utime(cache.path(found[-1]), (1000 + number, 1000 + number))
     return found
 
@@ -75,6 +76,22 @@ def test_what_is_needed_stays(tmp_path):
     needed.add(contents[1])
     cache.shrink(0)
     assert [cache.has(one) for one in contents] == [False, True, False]
+
+
+def test_what_was_made_here_stays_until_it_is_uploaded(cache):
+    content = cache.take_chunks([b"made here"]).sha256
+    assert cache.shrink(0).kept == 9
+    cache.release(content)
+    assert cache.evict(content) == 9
+
+
+def test_a_hold_that_nobody_released_ends(cache):
+    content = cache.take_chunks([b"made here"]).sha256
+    (hold,) = (cache.root / "holds").iterdir()
+    os.utime(hold, (0, 0))
+    cache.clean()
+    assert not hold.exists()
+    assert cache.evict(content) == 9
 
 
 HOLDER = """

@@ -374,6 +374,27 @@ def test_states(bench, big):
     assert hydrator.state(pin).where is Where.LOCAL
 
 
+def test_what_nobody_goes_on_with_is_forgotten_and_what_is_fetched_is_not(bench, big):
+    old, new = bench.pin(big, "old"), bench.pin(big[: 2 * PIECE], "new")
+    gate = Gate()
+    hydrator = bench.hydrator()
+    with hydrator.open(old) as artifact:
+        artifact.read(0, 10)
+    with hydrator.open(new) as artifact:
+        artifact.read(0, 10)
+        bench.store.faults.append(gate)
+        thread = threading.Thread(target=lambda: artifact.read(PIECE, 10))
+        thread.start()
+        assert gate.reached.wait(20)
+        for file in (bench.cache.root / "parts").glob("*/*"):
+            os.utime(file, (0, 0))
+        bench.cache.clean()
+        (left,) = (bench.cache.root / "parts").glob("*/map")
+        assert left.parent.name.startswith(new.sha256)
+        gate.opened.set()
+        thread.join()
+
+
 READER = """
 import sys, hashlib
 from pathlib import Path

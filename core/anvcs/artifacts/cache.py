@@ -4,6 +4,8 @@ A file that has its name is complete and was verified.  Two rules keep it true a
 power loss: a large file is on the disk before it gets its name, a small one is hashed
 again whenever it is opened.
 
+``holds/<sha256>`` says of a content that it was made here and is not uploaded yet: it stays.
+
 Whoever reads a file holds ``flock(LOCK_SH)`` on it; whoever removes one needs ``LOCK_EX``
 and takes no for an answer.  The kernel lets go for a process that is killed.
 """
@@ -13,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +25,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from anvcs.artifacts.errors import CacheFull, DigestMismatch
-from anvcs.artifacts.parts import Claims
+from anvcs.artifacts.parts import Claims, sweep
 from anvcs.artifacts.pieces import Digests, chunks_of, digest_chunks
 
 SMALL: Final = 256 << 10
@@ -30,6 +33,8 @@ SMALL: Final = 256 << 10
 
 _LOW_WATER = 0.9
 _STALE_S = 24 * 3600.0
+"""After so long a hold, or a scratch file, is one that somebody left who died."""
+_FORGOTTEN_S = 7 * 24 * 3600.0
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -87,7 +92,8 @@ class ContentCache:
     def __init__(self, root: Path, *, limit: int = 0, needed: Callable[[str], bool] = lambda _: False) -> None:
         """*limit* in bytes, 0 is none; *needed* says of a content that nobody else may have it (not uploaded)."""
         self.root = root
-        self._contents = os.fspath(root / "sha256")  # joined as text: it is asked for with every small file
+        # Joined as text: they are asked for with every small file.
+        self._contents, self._holds = os.fspath(root / "sha256"), os.fspath(root / "holds")
         self.limit = limit
         self._needed = needed
         self.claims = Claims(root / "parts" / "claims")
@@ -136,9 +142,14 @@ class ContentCache:
             self._made = True
         return folder / f"{os.getpid()}-{secrets.token_hex(8)}"
 
-    def publish(self, verified: Path, sha256: str) -> Lease:
-        """Give a verified file of the cache's disk its name; it is gone from where it was."""
+    def publish(self, verified: Path, sha256: str, *, fetched: bool = False) -> Lease:
+        """Give a verified file of the cache's disk its name; it is gone from where it was.
+
+        What was not *fetched* from a store is held until `release`.
+        """
         with self._space():
+            if not fetched:
+                self._hold(sha256)
             fd = os.open(verified, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 fcntl.flock(fd, fcntl.LOCK_SH)  # before it has its name, so that nobody evicts it
@@ -165,7 +176,7 @@ class ContentCache:
         try:
             with self._space():
                 part.write_bytes(verified)
-            return self.publish(part, sha256)
+            return self.publish(part, sha256, fetched=True)
         finally:
             part.unlink(missing_ok=True)
 
@@ -197,10 +208,28 @@ class ContentCache:
                 got = hashlib.file_digest(file, "sha256").hexdigest()
             if got != sha256:
                 raise DigestMismatch(str(source), sha256, got)
-            self.publish(part, sha256).close()
+            self.publish(part, sha256, fetched=True).close()
         finally:
             part.unlink(missing_ok=True)
         return True
+
+    def release(self, sha256: str) -> None:
+        """A content that was made here is uploaded, or something else keeps it now."""
+        Path(f"{self._holds}/{sha256}").unlink(missing_ok=True)
+
+    def _hold(self, sha256: str) -> None:
+        file = Path(f"{self._holds}/{sha256}")
+        try:
+            file.touch()
+        except FileNotFoundError:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+
+    def _held(self, sha256: str) -> bool:
+        try:
+            return time.time() - Path(f"{self._holds}/{sha256}").stat().st_mtime < _STALE_S
+        except FileNotFoundError:
+            return False
 
     # Looking after it
 
@@ -226,7 +255,7 @@ class ContentCache:
             except BlockingIOError:
                 return 0
             # Under the lock: whoever queues an upload holds the content while doing so.
-            if self._needed(sha256) or os.fstat(fd).st_nlink == 0:
+            if self._held(sha256) or self._needed(sha256) or os.fstat(fd).st_nlink == 0:
                 return 0
             size = os.fstat(fd).st_size
             path.unlink(missing_ok=True)
@@ -259,12 +288,16 @@ class ContentCache:
             lease.path.unlink(missing_ok=True)
             return False
 
-    def clean(self) -> None:
-        """Remove what processes that died left in ``tmp``."""
-        for path in (self.root / "tmp").glob("*"):
+    def clean(self, parts_older_s: float = _FORGOTTEN_S) -> None:
+        """Remove what processes that died left behind, and what is partly here and nobody went on with."""
+        sweep(self.root / "parts", parts_older_s)
+        for path in (*(self.root / "tmp").glob("*"), *(self.root / "holds").glob("*")):
             try:
                 if time.time() - path.stat().st_mtime > _STALE_S:
-                    path.unlink()
+                    if path.is_dir():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink()
             except FileNotFoundError:
                 continue
 

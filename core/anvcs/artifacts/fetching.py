@@ -262,7 +262,7 @@ def _judge(errand: Errand, part: Part) -> Lease:
                 digest = hashlib.file_digest(stored, "sha256").hexdigest()
         if digest != pin.sha256:
             raise DigestMismatch(pin.key, pin.sha256, digest)
-        return errand.cache.publish(scratch if pin.compress else part.stored_file, pin.sha256)
+        return errand.cache.publish(scratch if pin.compress else part.stored_file, pin.sha256, fetched=True)
     except DigestMismatch:
         part.stored_file.unlink(missing_ok=True)
         raise
@@ -321,7 +321,7 @@ def finish_pieces(errand: Errand, part: Part, tally: Tally) -> Lease:
                 # Each piece was right, so the pin contradicts itself: nobody else may find this content.
                 raise DigestMismatch(f"the whole of {pin.key}", pin.sha256, digest)
             if not errand.cache.has(pin.sha256) and part.data_file.exists():
-                return errand.cache.publish(part.data_file, pin.sha256)
+                return errand.cache.publish(part.data_file, pin.sha256, fetched=True)
         finally:
             part.release(0, pin.piece_count)
         if not part.data_file.exists() and not errand.cache.has(pin.sha256):

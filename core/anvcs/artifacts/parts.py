@@ -18,6 +18,7 @@ import os
 import shutil
 import struct
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -227,6 +228,26 @@ class Claims:
     def release(self, sha256: str) -> None:
         """Unlock what `claim` locked."""
         _lock(self._fd, fcntl.F_UNLCK, _place(sha256), 1)
+
+
+def sweep(parts: Path, older_s: float) -> int:
+    """Forget what nobody is fetching and nothing was added to for so long: how many."""
+    count = 0
+    for folder in parts.glob("*.*/"):
+        try:
+            fd = os.open(folder / "map", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            idle = time.time() - max((folder / name).stat().st_mtime for name in ("data", "map"))
+            if idle > older_s and _lock(fd, fcntl.F_WRLCK, 0, 0):
+                shutil.rmtree(folder, ignore_errors=True)
+                count += 1
+        except FileNotFoundError:  # finished since
+            continue
+        finally:
+            os.close(fd)
+    return count
 
 
 def _place(sha256: str) -> int:

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anvcs.artifacts.cache import ContentCache
@@ -25,6 +25,8 @@ class Waiting:
     size: int
     key: str
     storage: str
+    content: str = ""
+    """SHA-256 of the content that these bytes are, packed: nobody can read it elsewhere yet."""
     tries: int = 0
     error: str = ""
     """Why the last try failed."""
@@ -38,14 +40,17 @@ class UploadQueue:
 
     def has(self, sha256: str) -> bool:
         """Whether this content is not uploaded yet."""
-        return self._file(sha256).exists()
+        return self._file(sha256).exists() or self._packed(sha256).exists()
 
     def add(self, cache: ContentCache, item: Waiting) -> None:
         """Queue a content of the cache; it survives a power loss when this returns."""
         with _held(cache, item.sha256) as lease:
             os.fsync(lease)  # a small one may be in memory only, and nowhere else
             self._folder.mkdir(parents=True, exist_ok=True)
+            if item.content:
+                self._packed(item.content).touch()
             self._write(item, durable=True)
+        cache.release(item.sha256)
 
     def waiting(self) -> list[Waiting]:
         """Everything that waits, the oldest first; a damaged entry counts as a content of unknown key."""
@@ -71,13 +76,12 @@ class UploadQueue:
                     find_store(item.storage).upload(cache.path(item.sha256), item.key, sha256=item.sha256)
             except ArtifactError as error:
                 if item.key:
-                    self._write(
-                        Waiting(item.sha256, item.size, item.key, item.storage, item.tries + 1, str(error)),
-                        durable=False,
-                    )
+                    self._write(replace(item, tries=item.tries + 1, error=str(error)), durable=False)
                 yield item, error
             else:
                 self._file(item.sha256).unlink(missing_ok=True)
+                if item.content:
+                    self._packed(item.content).unlink(missing_ok=True)
                 yield item, None
 
     def _write(self, item: Waiting, *, durable: bool) -> None:
@@ -95,6 +99,9 @@ class UploadQueue:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+    def _packed(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.packed"
 
     def _file(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.json"

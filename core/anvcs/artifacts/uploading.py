@@ -84,7 +84,8 @@ class Uploader:
             queue.add(self._cache, Waiting(taken.sha256, taken.size, pieces.key, self._storage))
         stored = content if packed.sha256 is not None else self._cache.take(packed.file)
         key = content_key(content.sha256)
-        queue.add(self._cache, Waiting(stored.sha256, stored.size, key, self._storage))
+        packed_from = "" if packed.sha256 is not None else content.sha256
+        queue.add(self._cache, Waiting(stored.sha256, stored.size, key, self._storage, packed_from))
         return self._pin(content, key, "", pieces)
 
     def _pin(self, content: Digests, key: str, version_id: str, pieces: Pieces | None) -> Pin:

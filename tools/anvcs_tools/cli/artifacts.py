@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from anvcs_tools.cli.places import Place
 
 _TICK_S = 0.2
+_JUST_NOW_S = 60.0
+"""What is partly here is left to whoever may be fetching it, unless nothing came for so long."""
 
 
 def artifacts(arguments: argparse.Namespace) -> int:
@@ -135,6 +137,7 @@ def _mib(count: float) -> str:
 def _evict(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
     """Drop cached bytes that can be fetched again."""
     if arguments.all:
+        found.cache.clean(parts_older_s=_JUST_NOW_S)
         done = found.cache.shrink(0)
         files, freed = done.files, done.freed
     else:
