@@ -183,7 +183,7 @@ class DiskFiles:
         path = node.path
         self._view.journal.add(path)
         if node.place is Place.PENDING:
-            self._view.pending.postpone(path, time.monotonic() + self._view.limits.publish_s)
+            self._view.pending.rest(path, self._view.limits.publish_s)
         if node.name in RULE_FILES and not node.unlinked:
             size = os.fstat(handle.fd).st_size
             self._view.rule_changed(path, os.pread(handle.fd, size, 0))

@@ -18,6 +18,8 @@ from pathlib import Path
 from anvcs.model.ids import Seq
 
 _REWRITE_AFTER = 10_000
+_LIVES = 4
+"""How many times as long as a quiet file one waits at most that is written again and again."""
 
 
 class Pending:
@@ -27,6 +29,7 @@ class Pending:
         self._file = file
         self._due: dict[bytes, float] = {}
         self._born: dict[bytes, Seq] = {}
+        self._latest: dict[bytes, float] = {}
         self._records = 0
         self._below: dict[bytes, int] = {}
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -87,10 +90,17 @@ class Pending:
         if path in self._due:
             self._due[path] = due
 
+    def rest(self, path: bytes, seconds: float) -> None:
+        """*path* has been written: it may be published when it has been left alone for so long, or was often enough."""
+        now = time.monotonic()
+        latest = self._latest.setdefault(path, now + _LIVES * seconds)
+        self.postpone(path, min(now + seconds, latest))
+
     def remove(self, path: bytes) -> None:
         """*path* is published or gone.  Deletes from a full disk, too: the record may follow later."""
         if self._due.pop(path, None) is not None:
             self._born.pop(path, None)
+            self._latest.pop(path, None)
             self._count(path, -1)
             try:
                 self._append(b"-", path)

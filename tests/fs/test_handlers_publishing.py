@@ -3,10 +3,12 @@
 import errno
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from anvcs.errors import AnvcsError
+from anvcsfs import pending
 from anvcsfs.nodes import Place
 from support.fake_kernel import FakeKernel, Process
 
@@ -50,6 +52,20 @@ def test_a_file_that_is_being_written_waits(hasty: FakeKernel):
     publish(hasty)
     assert handle.node.place is Place.SHARED
     assert hasty.read(b"new.py") == b"half whole"
+
+
+def test_a_file_that_is_never_left_alone_is_published_all_the_same(kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch):
+    """A log that is appended to all the time."""
+    now = time.monotonic()
+    monkeypatch.setattr(pending, "time", SimpleNamespace(monotonic=lambda: now))
+    dues = []
+    for _ in range(6):
+        kernel.write(b"new.log.txt", b"more\n")
+        dues.append(kernel.table.view.pending.next_due() - now)
+        now += 3000
+    assert dues[:4] == pytest.approx([3600.0] * 4)
+    assert dues[4] == pytest.approx(4 * 3600 - 4 * 3000)
+    assert dues[5] < 0
 
 
 def test_a_reader_goes_on_reading(hasty: FakeKernel):
