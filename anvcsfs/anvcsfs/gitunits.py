@@ -130,6 +130,7 @@ class GitUnits:
         self._file = view.folder / "aside.sqlite"
         self._record = view.folder / "aside.json"
         self._copied = False
+        self._head_file = os.fspath(admin_dir / "HEAD")
         self._head: tuple[tuple[int, int], admin.Head] | None = None
         self.unit: Unit | None = None
         self.begun: Callable[[], None] = lambda: None
@@ -209,7 +210,7 @@ class GitUnits:
 
     def _read_head(self) -> admin.Head:
         """Where HEAD is; asked before every request, so the file is only read when it is another."""
-        found = os.stat(self._admin / "HEAD")
+        found = os.stat(self._head_file)
         stamp = found.st_ino, found.st_mtime_ns
         if self._head is None or self._head[0] != stamp:
             self._head = stamp, admin.read_head(self._admin)
