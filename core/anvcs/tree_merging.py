@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from anvcs.git.objects import ObjectStore
+from anvcs.git.mergeattributes import merge_attributes
+from anvcs.git.objects import ObjectStore, object_id
 from anvcs.git.treemerge import UnrelatedHistories, merge_bases, merge_trees, renames
 from anvcs.merging.marking import Marking
 from anvcs.merging.merge import Options
 from anvcs.merging.strategies import Chooser
 from anvcs.model.ids import Oid
-from anvcs.model.merge import EXPLAINED, Conflict, How, MergeResult
+from anvcs.model.merge import EXPLAINED, Conflict, How, MergeResult, Reason
 from anvcs.model.stream_merge import Dispute, FileResult, Merged, Stages, TreeMerge
 from anvcs.model.tree import DIRECTORY, EXECUTABLE, REGULAR, Leaf
 
@@ -25,6 +26,8 @@ _LARGEST = 4 << 20
 _CONTENT_KINDS = frozenset({"CONFLICT (contents)", "CONFLICT (binary)"})
 _PATIENCE_S = 30.0
 """For looking again at files that Git has merged; after that its lines stand."""
+_AS_A_WHOLE = (b"unset", b"binary")
+"""Values of the attribute ``merge`` of files that nobody is to look into."""
 _TOLD = ("Path updated", "CONFLICT (directory rename")
 
 
@@ -86,6 +89,8 @@ class _Work:
         self._by_git = by_git
         self._options = Options(marking=Marking(left=names.ours, right=names.theirs))
         self._commits = commits
+        looked_at = [*by_git.unmerged, *by_git.both_changed]
+        self._attributes = merge_attributes(objects, commits[0], looked_at) if looked_at else {}
         self._deadline = time.monotonic() + _PATIENCE_S
         self.changes: dict[bytes, Leaf | None] = {}
         """What the tree has instead of what Git put there."""
@@ -130,7 +135,10 @@ class _Work:
         base, left, right = (
             b"" if side is None else self._objects.blob(side.oid) for side in (stages.base, stages.ours, stages.theirs)
         )
-        return self._chooser(path)(base, left, right, path, self._options)
+        value = self._attributes.get(path)
+        if value in _AS_A_WHOLE:
+            return MergeResult(left, How.OPAQUE, (Conflict(Reason.OPAQUE, 0, 0, base, left, right),))
+        return self._chooser(path, "union" if value == b"union" else "")(base, left, right, path, self._options)
 
     def _whole(self, path: bytes, stages: Stages, reason: str = "", notes: tuple[str, ...] = ()) -> FileResult:
         told = [one for one in self._by_git.told if one.kind.startswith("CONFLICT") and path in one.paths]
@@ -162,11 +170,13 @@ class _Work:
 
     def _checked(self, path: bytes, stages: Stages, by_git: Leaf) -> FileResult:
         result = self._merged(path, stages)
+        if result.how is How.OPAQUE and self._attributes.get(path) in _AS_A_WHOLE:
+            self.changes[path] = stages.ours  # as git leaves it
+            return self._whole(path, stages, "both-changed")
         if result.how is How.OPAQUE:
             return FileResult(path=path, how="line", notes=result.notes)
-        oid = self._objects.write_blob(result.content)
-        if oid != by_git.oid:
-            self.changes[path] = Leaf(by_git.mode, oid)
+        if object_id("blob", result.content) != by_git.oid:
+            self.changes[path] = Leaf(by_git.mode, self._objects.write_blob(result.content))
         return _file(path, result, stages)
 
 

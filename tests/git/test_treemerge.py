@@ -176,6 +176,25 @@ def test_criss_cross(place: Path, tmp_path: Path) -> None:
     assert merge(place).disputes
 
 
+def test_attributes_are_looked_at(place: Path, tmp_path: Path) -> None:
+    base = {
+        ".gitattributes": "*.log merge=union\n",
+        "dir/.gitattributes": "raw -merge\n",
+        "x.log": "1\n",
+        "dir/raw": LINES,
+    }
+    ours = base | {"x.log": "1\nours\n", "dir/raw": changed(LINES, 2)}
+    theirs = base | {"x.log": "1\ntheirs\n", "dir/raw": changed(LINES, 18)}
+    forked(place, base, ours, theirs)
+    merged = merge(place)
+    assert [dispute.path for dispute in merged.disputes] == [b"dir/raw"], "git merge has a conflict there, too"
+    assert git("show", f"{merged.tree.hex()}:x.log", cwd=place) == "1\nours\ntheirs"
+    assert git("show", f"{merged.tree.hex()}:dir/raw", cwd=place) + "\n" == ours["dir/raw"]
+    assert merged_by_git(place, tmp_path / "work") is None
+    forked(place, base, base | {"x.log": "1\nours\n"}, base | {"x.log": "1\ntheirs\n"})
+    assert listing(place, merge(place).tree.hex()) == merged_by_git(place, tmp_path / "again")
+
+
 def test_unrelated_histories(place: Path) -> None:
     commit(place, "main", {"f": "1\n"})
     commit(place, "side", {"f": "2\n"})

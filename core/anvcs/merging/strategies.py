@@ -99,9 +99,9 @@ class Chooser:
             (matches, strategy(name)) for matches, name in patterns
         ]
 
-    def __call__(self, path: bytes) -> Strategy:
-        """The strategy for *path*."""
-        found = self._general
+    def __call__(self, path: bytes, otherwise: str = "") -> Strategy:
+        """The strategy for *path*; where no pattern matches, the one called *otherwise* if that is given."""
+        found = strategy(otherwise) if otherwise else self._general
         for matches, chosen in self._patterns:
             if matches(path):
                 found = chosen
