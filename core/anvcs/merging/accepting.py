@@ -123,6 +123,7 @@ def _named_items(node: Node, around: tuple[bytes, ...]) -> Iterator[tuple[int, t
     except Unsplittable:
         return
     for item in items:
-        named = item.key and item.group in groups and item.member is not None and item.member.key
+        member = item.member
+        named = item.key and item.group in groups and member is not None and member.key and not member.joins
         if named and isinstance(item.core, Node):
             yield item.core.start, (*around, item.group.encode(), item.key)

@@ -50,11 +50,11 @@ def doubts(lines: LineMerge, profile: Profile | None) -> list[Doubt]:
     sides = _sides(lines)
     if not all(side.chunks for side in sides):
         return []  # one change, or the same on both sides
-    found = list(_doubled_blocks(lines, *sides))
     if profile is None or profile.language() is None:
-        return found
+        return []
     merged = b"".join(piece for piece in lines.pieces() if isinstance(piece, bytes))
     whole = _Parsed(lines, merged, profile)
+    found = whole.doubled_blocks(*sides)
     found += whole.doubles(sides, given_by_both(lines, profile))
     found += whole.all_lost(sides)
     if not found and whole.is_broken():
@@ -79,11 +79,7 @@ def contested(lines: LineMerge, found: Sequence[Doubt], profile: Profile | None)
         texts = lines.left if of_left else lines.right
         if of_left not in sources:
             sources[of_left] = Source(b"".join(texts), profile)
-        text = sources[of_left].text
-        start = sum(map(len, texts[: span[0]]))
-        while start < len(text) - 1 and text[start] in b" \t\r\n":
-            start += 1
-        return entity_at(sources[of_left], start)
+        return entity_of_lines(sources[of_left], texts, span)
 
     out: list[Piece] = []
     at = 0
@@ -97,6 +93,14 @@ def contested(lines: LineMerge, found: Sequence[Doubt], profile: Profile | None)
         at = chunk.base[1]
     out.append(b"".join(lines.base[at:]))
     return [piece for piece in out if piece]
+
+
+def entity_of_lines(source: Source, lines: Sequence[bytes], span: tuple[int, int]) -> str:
+    """What some lines lie in; blank ones at their beginning don't count."""
+    start = sum(map(len, lines[: span[0]]))
+    while start < len(source.text) - 1 and source.text[start] in b" \t\r\n":
+        start += 1
+    return entity_at(source, start)
 
 
 def _sides(lines: LineMerge, *, of_both: bool = False) -> tuple[_Side, _Side]:
@@ -113,16 +117,6 @@ def _sides(lines: LineMerge, *, of_both: bool = False) -> tuple[_Side, _Side]:
                 side.added += text
                 side.removed += base
     return left, right
-
-
-def _doubled_blocks(lines: LineMerge, left: _Side, right: _Side) -> Iterator[Doubt]:
-    """The same lines put in by both, at different places."""
-    blocks = {lines.texts(chunk)[1].strip(): chunk for chunk in left.chunks if chunk.base[0] == chunk.base[1]}
-    for chunk in right.chunks:
-        text = lines.texts(chunk)[2].strip()
-        if chunk.base[0] == chunk.base[1] and text in blocks and _is_block(text):
-            there = blocks[text].left
-            yield Doubt(chunk, Reason.DOUBLED, related=(Place("left", there[0] + 1, there[1]),))
 
 
 def _is_block(text: bytes) -> bool:
@@ -200,6 +194,22 @@ class _Parsed:
         word = key.split(b"\0")[-1] if key.split(b"\0")[0] in _MARKS else key.split(b"\0")[0]
         number = 1 if side.name == "left" else 2
         return next((chunk for chunk in side.chunks if word in self._lines.texts(chunk)[number]), None)
+
+    def doubled_blocks(self, left: _Side, right: _Side) -> list[Doubt]:
+        """The same lines put in by both, at different places of one thing."""
+        texts = self._lines.texts
+        blocks = {texts(chunk)[1].strip(): chunk for chunk in left.chunks if chunk.base[0] == chunk.base[1]}
+        found: list[Doubt] = []
+        for chunk in right.chunks:
+            text = texts(chunk)[2].strip()
+            twin = blocks.get(text) if chunk.base[0] == chunk.base[1] and _is_block(text) else None
+            if twin is not None and self._entity("left", twin.left) == self._entity("right", chunk.right):
+                found.append(Doubt(chunk, Reason.DOUBLED, related=(Place("left", twin.left[0] + 1, twin.left[1]),)))
+        return found
+
+    def _entity(self, name: str, span: tuple[int, int]) -> str:
+        lines = self._lines.left if name == "left" else self._lines.right
+        return entity_of_lines(self.source(name), lines, span)
 
     def all_lost(self, sides: tuple[_Side, _Side]) -> list[Doubt]:
         """Uses on one side of what the other took away."""

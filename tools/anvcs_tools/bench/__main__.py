@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anvcs_tools.bench import live, reading, storm, traces, writing
+from anvcs_tools.bench import live, reading, replay, storm, traces, writing
 from anvcs_tools.bench.machine import describe_machine
 from anvcs_tools.bench.report import as_json, as_text, heading, line
 from anvcs_tools.bench.rows import Place, Result, Row, Served, run_row
@@ -46,6 +46,8 @@ class PlainView:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; exit code 0: everything ran, whatever the figures; 1: a row failed."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["replay-merges"]:  # needs no mount
+        return replay.main(given[1:])
     if given[:1] and given[0] in _APART:
         return _run_apart(given)
     options = _parser().parse_args(given)
