@@ -28,6 +28,8 @@ class Client:
         self._session: Any = None
         self._client: Any = None
         self._checked = False
+        self.parts = threading.BoundedSemaphore(2 * options.concurrency)
+        """One for each part of any upload that is in memory."""
 
     @property
     def session(self) -> Any:

@@ -44,8 +44,11 @@ class Upload:
         return version
 
     def _put(self) -> Any:
-        data = self._part(0, self.size)
-        return self._client.call("put_object", self._key, Body=data, ContentMD5=_md5(data), **self._described())
+        with self._file.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
+            file.seek(0)
+            sent = base64.b64encode(digest).decode()
+            return self._client.call("put_object", self._key, Body=file, ContentMD5=sent, **self._described())
 
     def _described(self) -> dict[str, Any]:
         return {"Metadata": {"sha256": self._sha256}} | self._client.options.extra
@@ -75,7 +78,10 @@ class Upload:
         """Every part's ETag."""
 
         def send(number: int) -> str:
-            data = self._part((number - 1) * step, step)
+            with self._client.parts:
+                return send_data(number, self._part((number - 1) * step, step))
+
+        def send_data(number: int, data: bytes) -> str:
             if there.get(number) == hashlib.md5(data, usedforsecurity=False).hexdigest():
                 self._moved(len(data))
                 return there[number]
