@@ -32,6 +32,7 @@ from support.blob_stores import FaultyStore, Gate, cut, failing, fine, flipped, 
 from support.waiting import eventually
 
 QUICK = Backoff(first_s=0.001, longest_s=0.002)
+MIB = 1 << 20
 BIG = 3 * PIECE + 12_345
 
 
@@ -117,12 +118,14 @@ def test_the_first_piece_is_there_before_the_rest(bench, big):
     gate = Gate()
     bench.store.faults.extend([fine, fine, gate, gate, gate])
     with bench.hydrator().open(pin) as artifact:
-        assert artifact.read(0, 1000) == big[:1000]
-        assert not gate.reached.is_set()
-        assert artifact.read(1000, 1000) == big[1000:2000]  # reading on asks for more, and doesn't wait for it
+        for at in range(0, MIB, 1 << 17):  # as `head -c 1M` reads
+            assert artifact.read(at, 1 << 17) == big[at : at + (1 << 17)]
+        assert bench.store.asked("m.pt") == [(0, PIECE)]
+        for at in range(MIB, 2 * MIB, 1 << 17):  # reading on asks for more, and doesn't wait for it
+            assert artifact.read(at, 1 << 17) == big[at : at + (1 << 17)]
         assert gate.reached.wait(20)
         gate.opened.set()
-        assert artifact.read(2000, BIG) == big[2000:]
+        assert artifact.read(2 * MIB, BIG) == big[2 * MIB :]
 
 
 def test_readers_share_one_transfer(bench, big):

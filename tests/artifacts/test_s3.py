@@ -29,7 +29,7 @@ from anvcs.artifacts.transfers import Limits
 from anvcs.artifacts.uploading import Uploader
 from anvcs.model.pin import Pin
 from support.blob_stores import BlobStoreContract
-from support.s3 import QUICK, breaks, flips, says, without
+from support.s3 import QUICK, breaks, flips, says, signature_is_right, without
 
 MIB = 1 << 20
 
@@ -314,6 +314,20 @@ def test_presigned_reads_carry_nothing_of_aws_in_their_headers(s3, proxy, file):
     (get,) = proxy.asked("GET", "/k?")
     assert "X-Amz-Signature" in get.path
     assert not [name for name in get.headers if name.lower().startswith(("x-amz", "authorization"))]
+
+
+@pytest.mark.parametrize("presigned", [False, True])
+def test_every_request_is_signed(s3, s3_server, proxy, file, presigned):
+    store = s3(use_presigned=presigned, multipart_threshold=100)
+    for key in ("plain", "a b+c/ü%41~(!'*).pt", "=&?#;,:@$"):
+        stored = store.upload(file(10), key)
+        store.upload(file(200), key)
+        assert len(content(store, key, stored["version_id"])) == 10
+        assert len(b"".join(store.read(key, None, 5, 10))) == 10
+        store.delete_version(key, stored["version_id"])
+    assert {one.method for one in proxy.seen} == {"GET", "PUT", "POST", "HEAD", "DELETE"}
+    assert [one.path for one in proxy.seen if not signature_is_right(one, s3_server.secret)] == []
+    assert not signature_is_right(proxy.seen[0], "another")
 
 
 def test_secrets_stay_secret(s3, proxy, hydrated):

@@ -4,8 +4,11 @@ By default moto's server, a process of its own; with ``ANVCS_TEST_S3_ENDPOINT`` 
 usual AWS variables) any other one, in which each test makes a bucket and removes it.
 """
 
+import hashlib
+import hmac
 import http.client
 import os
+import re
 import secrets
 import socket
 import struct
@@ -221,6 +224,34 @@ def without(*names: str) -> Fault:
         answer.headers = [(name, value) for name, value in answer.headers if name.lower() not in names]
 
     return fault
+
+
+# Signatures, as AWS describes them: the test's server doesn't look at them
+
+
+def signature_is_right(request: Request, secret: str) -> bool:
+    """Whether a request is signed with *secret* by Signature Version 4, in its headers or its address."""
+    path, _, query = request.path.partition("?")
+    given = [tuple(part.partition("=")[::2]) for part in query.split("&") if part]
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    words = dict(given)
+    if "X-Amz-Signature" in words:
+        scope = urllib.parse.unquote(words["X-Amz-Credential"]).split("/")[1:]
+        signed, signature = urllib.parse.unquote(words["X-Amz-SignedHeaders"]), words["X-Amz-Signature"]
+        date, payload = words["X-Amz-Date"], "UNSIGNED-PAYLOAD"
+    else:
+        found = re.search("Credential=([^,]*), SignedHeaders=([^,]*), Signature=(.*)", headers["authorization"])
+        scope, signed, signature = found[1].split("/")[1:], found[2], found[3]
+        date, payload = headers["x-amz-date"], headers["x-amz-content-sha256"]
+    rows = sorted((name, value) for name, value in given if name != "X-Amz-Signature")
+    lines = [request.method, path, "&".join(f"{name}={value}" for name, value in rows)]
+    lines += [f"{name}:{headers[name].strip()}" for name in signed.split(";")] + ["", signed, payload]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    key = f"AWS4{secret}".encode()
+    for word in scope:
+        key = hmac.digest(key, word.encode(), "sha256")
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", date, "/".join(scope), digest])
+    return hmac.digest(key, to_sign.encode(), "sha256").hex() == signature
 
 
 # The server

@@ -26,7 +26,8 @@ from anvcs.model.pin import Pin
 WORKERS: Final = 16
 """Requests that a process makes at the same time."""
 
-_FIRST_AHEAD, _MOST_AHEAD = 4 << 20, 64 << 20
+_MOST_AHEAD = 64 << 20
+_NEAR = 1 << 20
 _DOWN_S = 10.0
 """So long after a store could not be reached nobody tries again, and everybody is told at once."""
 _FAILURES_KEPT = 20
@@ -81,7 +82,9 @@ class Artifact:
         self.pin = pin
         self._lease, self._transfer, self._done = lease, transfer, done
         self._next = 0
-        self._ahead = 0
+        """Where the last read ended."""
+        self._run = 0
+        """Bytes read in a row."""
         self._closed = False
 
     @property
@@ -94,13 +97,17 @@ class Artifact:
         if self._lease is not None:
             return self._lease.read(offset, size)
         assert self._transfer is not None  # one of the two
-        if offset == self._next and offset > 0:
-            self._ahead = min(max(self._ahead * 2, _FIRST_AHEAD), _MOST_AHEAD)
-        elif self._ahead and not self._next - (1 << 20) <= offset <= self._next + (1 << 20):
-            self._ahead = 0  # it jumps about; a kernel that reads ahead asks a little out of order
+        if offset == self._next:
+            # Who has read much in a row will read on; `head` of a large file fetches no more than its piece.
+            ahead = min(2 * self._run, _MOST_AHEAD)
+        elif abs(offset - self._next) <= _NEAR:
+            ahead = 0  # a kernel that reads ahead asks a little out of order
+        else:
+            self._run = ahead = 0
             self._transfer.relax()
-        data = self._transfer.read(offset, size, self._ahead, cancel)
+        data = self._transfer.read(offset, size, ahead, cancel)
         self._next = offset + len(data)
+        self._run += len(data)
         return data
 
     def whole(self, cancel: Canceller | None = None) -> Lease:
