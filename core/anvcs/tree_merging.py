@@ -17,6 +17,7 @@ from anvcs.merging.merge import Options
 from anvcs.merging.strategies import Chooser
 from anvcs.model.ids import Oid
 from anvcs.model.merge import EXPLAINED, Conflict, How, MergeResult, Reason
+from anvcs.model.pointer import MAGIC
 from anvcs.model.stream_merge import Dispute, FileResult, Merged, Stages, TreeMerge
 from anvcs.model.tree import DIRECTORY, EXECUTABLE, REGULAR, Leaf
 
@@ -28,6 +29,8 @@ _PATIENCE_S = 30.0
 """For looking again at files that Git has merged; after that its lines stand."""
 _AS_A_WHOLE = (b"unset", b"binary")
 """Values of the attribute ``merge`` of files that nobody is to look into."""
+_POINTERS = (MAGIC, b"version https://git-lfs")
+"""How texts begin that stand for something else: two of them don't make a third."""
 _TOLD = ("Path updated", "CONFLICT (directory rename")
 
 
@@ -136,7 +139,8 @@ class _Work:
             b"" if side is None else self._objects.blob(side.oid) for side in (stages.base, stages.ours, stages.theirs)
         )
         value = self._attributes.get(path)
-        if value in _AS_A_WHOLE:
+        whole = value in _AS_A_WHOLE or any(text.startswith(_POINTERS) for text in (base, left, right))
+        if whole and left != right and base not in (left, right):
             return MergeResult(left, How.OPAQUE, (Conflict(Reason.OPAQUE, 0, 0, base, left, right),))
         return self._chooser(path, "union" if value == b"union" else "")(base, left, right, path, self._options)
 
@@ -170,11 +174,9 @@ class _Work:
 
     def _checked(self, path: bytes, stages: Stages, by_git: Leaf) -> FileResult:
         result = self._merged(path, stages)
-        if result.how is How.OPAQUE and self._attributes.get(path) in _AS_A_WHOLE:
-            self.changes[path] = stages.ours  # as git leaves it
+        if result.how is How.OPAQUE:  # git, which doesn't know, has merged its lines
+            self.changes[path] = stages.ours
             return self._whole(path, stages, "both-changed")
-        if result.how is How.OPAQUE:
-            return FileResult(path=path, how="line", notes=result.notes)
         if object_id("blob", result.content) != by_git.oid:
             self.changes[path] = Leaf(by_git.mode, self._objects.write_blob(result.content))
         return _file(path, result, stages)

@@ -195,6 +195,18 @@ def test_attributes_are_looked_at(place: Path, tmp_path: Path) -> None:
     assert listing(place, merge(place).tree.hex()) == merged_by_git(place, tmp_path / "again")
 
 
+@pytest.mark.parametrize("first", ["anvcs artifact 1", "version https://git-lfs.github.com/spec/v1"])
+def test_two_pins_are_not_mixed(first: str, place: Path) -> None:
+    """Lines that stand for an artifact: git would take the digest of one and the size of the other."""
+    pin = "".join(f"{line}\n" for line in (first, "sha256 1", "a 1", "b 1", "c 1", "size 1"))
+    forked(place, {"m": pin}, {"m": pin.replace("sha256 1", "sha256 2")}, {"m": pin.replace("size 1", "size 2")})
+    merged = merge(place)
+    assert [(dispute.path, dispute.lines) for dispute in merged.disputes] == [(b"m", (0, 0))]
+    assert git("show", f"{merged.tree.hex()}:m", cwd=place) + "\n" == pin.replace("sha256 1", "sha256 2")
+    forked(place, {"m": pin}, {"m": pin}, {"m": pin.replace("sha256 1", "sha256 2")})
+    assert not merge(place).disputes, "only one has changed: it is taken"
+
+
 def test_unrelated_histories(place: Path) -> None:
     commit(place, "main", {"f": "1\n"})
     commit(place, "side", {"f": "2\n"})
