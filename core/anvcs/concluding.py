@@ -20,7 +20,7 @@ from anvcs.model.request import CommitRequest
 from anvcs.model.room import Author
 from anvcs.model.stream_merge import FileResult, GuardResult, Merged
 from anvcs.offline import committer_for
-from anvcs.proposals import Proposal, Stored, ensure_open, forget, proposals
+from anvcs.proposals import NoSuchProposal, Proposal, Stored, ensure_open, forget, proposals
 from anvcs.repository import NoSuchStream, Repository
 from anvcs.rooms.proposing import KIND
 from anvcs.stream_merging import Outcome, chooser_for, merge_commit_request, merge_document
@@ -73,8 +73,9 @@ def conclude(repository: Repository, stored: Stored, *, author: Author, message:
         StillOpen, GuardsFailed, TargetClashes: nothing has changed then.
     """
     started = time.monotonic()
-    ensure_open(stored)
     for _ in range(_ATTEMPTS):
+        _require_open(repository, stored)
+        ensure_open(stored)
         try:
             result, merged, guards, remarks = _attempt(repository, stored, author, message)
         except StreamMoved:
@@ -87,6 +88,15 @@ def conclude(repository: Repository, stored: Stored, *, author: Author, message:
             merged=merged, guards=guards, remarks=(*result.remarks, *remarks), duration_s=time.monotonic() - started,
         )  # fmt: skip
     raise StreamBusy(stored.proposal.target)
+
+
+def _require_open(repository: Repository, stored: Stored) -> None:
+    """Raise `NoSuchProposal` when another process has concluded the merge meanwhile."""
+    waiting = stored.proposal
+    head = repository.refs.get(_HEADS + waiting.target)
+    if head is not None and _reaches(repository, head, waiting.theirs):
+        _clear(repository, stored, head)
+        raise NoSuchProposal(waiting.name, [])
 
 
 def _attempt(

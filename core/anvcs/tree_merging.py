@@ -31,6 +31,7 @@ _AS_A_WHOLE = (b"unset", b"binary")
 """Values of the attribute ``merge`` of files that nobody is to look into."""
 _POINTERS = (MAGIC, b"version https://git-lfs")
 """How texts begin that stand for something else: two of them don't make a third."""
+_SIDES = {"base": "the base", "left": "ours", "right": "theirs"}
 _TOLD = ("Path updated", "CONFLICT (directory rename")
 
 
@@ -230,7 +231,7 @@ def _file(path: bytes, result: MergeResult, stages: Stages) -> FileResult:
 
 def _detail(conflict: Conflict) -> str:
     """What it is about, in words."""
-    places = "".join(f"; see {place.side}, line {place.first_line}" for place in conflict.related)
+    places = "".join(f"; see {_SIDES[place.side]}, line {place.first_line}" for place in conflict.related)
     return EXPLAINED[conflict.reason] + (f" ({conflict.detail})" if conflict.detail else "") + places
 
 

@@ -409,6 +409,17 @@ def test_dead_right_after_the_target_moved(place: Path, run: Run, monkeypatch: p
     assert not {line for line in refs(place) if "refs/anvcs/merges" in line or "refs/heads/merge" in line}
 
 
+def test_two_conclude_at_once(place: Path, run: Run) -> None:
+    run("merge", "ok", "--no-commit")
+    repository = Repository.open(place)
+    stored = proposals.proposal(repository, "")
+    run("merge", "--continue")
+    before = refs(place)
+    with pytest.raises(proposals.NoSuchProposal):
+        concluding.conclude(repository, stored, author=Author(agent="late"))
+    assert refs(place) == before
+
+
 # Guards and reviews
 
 
