@@ -264,6 +264,8 @@ class Adapter(Requests):
         elif handle.wrote:
             verb = partial(self._table.flush, fh)
             await (self._call(verb) if handle.node.place is Place.LOCAL else self._change(handle.pid, verb))
+            if self._table.view.artifacts.active:  # a pointer was written, perhaps: what is asked next is its artifact
+                await self._until_sent(InodeT(handle.node.ino))
 
     async def release(self, fh: FileHandleT) -> None:
         """RELEASE."""

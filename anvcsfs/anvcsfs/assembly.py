@@ -19,6 +19,7 @@ from anvcs.merging.apart import ParserProcess
 from anvcs.model.ids import Oid
 from anvcs.model.room import Author
 from anvcs.note_queue import NoteQueue
+from anvcs.pinning import Pinning
 from anvcs.repository import Repository
 from anvcs.rooms.room import Room
 from anvcs.views import ViewSpec
@@ -111,7 +112,7 @@ class _Builder:
     def _open(self, file: Path, base: Oid | None, text_bytes: int) -> Room:
         return Room.open(
             file,
-            tree=GitBaseTree(self._git, self._skeleton),
+            tree=GitBaseTree(self._git, self._skeleton, self._pinning.pointers),
             objects=self._store.objects,
             author=self._author,
             base=base,
@@ -129,6 +130,7 @@ class _Builder:
         stream = spec.stream if isinstance(head, admin.Detached) else stream_of(head)
         base = head.oid if isinstance(head, admin.Detached) else self._base(stream)
         config = self._repository.config(stream)
+        self._pinning = Pinning(self._store, self._git, self._skeleton, config)
         limits = limits_of(config)
         room = self.open_room(f"~{spec.name}" if detached else stream, base, limits.text_bytes)
         view = View(
@@ -147,6 +149,7 @@ class _Builder:
             limits=limits,
             read_only=spec.read_only,
             stands_still=spec.follow == "manual",
+            pinning=self._pinning,
         )
         self._stack.callback(view.close)
         readers = ReaderLog(spec.folder / _READERS, view.bases)
@@ -172,6 +175,7 @@ class _Builder:
             work_dir=spec.mountpoint,
             agent=spec.agent,
             model=spec.model,
+            pinning=self._pinning,
         )
         refresher = Refresher(view, table.inodes, table.files, table.handles)
         units = GitUnits(view, self._admin, lambda file: self._open(file, None, limits.text_bytes))
@@ -224,6 +228,7 @@ class _Builder:
             gid=view.gid,
             overrides=looked_at,
             fsmonitor_token=view.journal.token.decode(),
+            pointers=self._pinning.pointers.patterns if self._pinning.pointers.active else None,
         )
         return lambda: _finish(indexing.start(job))
 

@@ -1,12 +1,15 @@
-"""Extended attributes: local state of the view, never committed."""
+"""Extended attributes: local state of the view, never committed; and what opening an artifact would cost."""
 
 import errno
 import os
 
 from anvcsfs.disk import DiskFiles
-from anvcsfs.nodes import Node, Place
+from anvcsfs.nodes import File, Node, Place
+from anvcsfs.shared import SharedFiles
 from anvcsfs.view import View
 
+STATE = b"user.anvcs.state"
+"""``remote``, ``hydrating 42%``, ``local``, ``modified`` or ``queued``; not listed, so that no copy takes it along."""
 _MAX_VALUE = 64 << 10
 _NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.")
 
@@ -18,12 +21,15 @@ def _fail(number: int) -> OSError:
 class ExtendedAttributes:
     """The four xattr verbs on every kind of node."""
 
-    def __init__(self, view: View, disk: DiskFiles) -> None:
+    def __init__(self, view: View, disk: DiskFiles, files: SharedFiles) -> None:
         self._view = view
         self._disk = disk
+        self._files = files
 
     def get(self, node: Node, name: bytes) -> bytes:
         """Value of *name*; ENODATA when it isn't set."""
+        if name == STATE and isinstance(node, File):
+            return self._state(node)
         if node.on_disk:
             return os.getxattr(self._disk.real(node), name, follow_symlinks=False)
         value = self._of(node).get(name)
@@ -58,6 +64,15 @@ class ExtendedAttributes:
             raise _fail(errno.ENODATA)
         self._put(node, kept)
 
+    def _state(self, node: File) -> bytes:
+        state = None
+        if node.place is not Place.LOCAL and node.place is not Place.CONTROL:
+            size = os.lstat(self._disk.real(node)).st_size if node.on_disk else self._files.size(node)
+            state = self._view.artifacts.state(node, self._files.pin_of(node), size)
+        if state is None:
+            raise _fail(errno.ENODATA)
+        return str(state).encode()
+
     def _of(self, node: Node) -> dict[bytes, bytes]:
         if node.place is not Place.SHARED or (node.parent is not None and not node.parent.overrides):
             return {}
@@ -73,6 +88,8 @@ class ExtendedAttributes:
         if node.place is Place.HISTORY or self._view.read_only:
             raise _fail(errno.EROFS)
         if node.place is Place.CONTROL:
+            raise _fail(errno.EPERM)
+        if name == STATE:
             raise _fail(errno.EPERM)
         if not name.startswith(_NAMESPACES) or name.startswith(b"system."):
             raise _fail(errno.ENOTSUP)

@@ -51,7 +51,7 @@ def command_of(pid: int) -> str | None:
 def first_of(pid: int) -> int:
     """The process that the command began with: ``git stash`` lets a ``git reset`` do a part of its work."""
     for _ in range(_DEPTH):
-        above = _parent(pid)
+        above = parent_of(pid)
         if above <= 1 or command_of(above) is None:
             break
         pid = above
@@ -66,7 +66,7 @@ def discards(command: str, first: str | None) -> bool:
 def builds_on_head(pid: int) -> bool:
     """Whether *pid* is a command that goes by what HEAD has and that somebody else than Git has begun."""
     command = command_of(pid)
-    return command in _OF_HEAD and command_of(_parent(pid)) is None
+    return command in _OF_HEAD and command_of(parent_of(pid)) is None
 
 
 def process_of(pid: int) -> Process | None:
@@ -74,7 +74,8 @@ def process_of(pid: int) -> Process | None:
     return Process.of(pid)
 
 
-def _parent(pid: int) -> int:
+def parent_of(pid: int) -> int:
+    """The process that started *pid*."""
     return _number(pid, b"PPid:")
 
 

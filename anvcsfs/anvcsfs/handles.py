@@ -2,10 +2,13 @@
 
 import errno
 import os
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from anvcsfs.bases import Seen
 from anvcsfs.nodes import Dir, File, Node
+
+if TYPE_CHECKING:
+    from anvcs.artifacts.hydrating import Artifact
 
 H = TypeVar("H", bound="Handle")
 
@@ -39,7 +42,7 @@ class Handle:
 class FileHandle(Handle):
     """An open file: shared (no descriptor), or on the real disk."""
 
-    __slots__ = ("fd", "fd_source", "flags", "pid", "seen", "wrote")
+    __slots__ = ("artifact", "fd", "fd_source", "flags", "pid", "seen", "wrote")
     node: File
 
     def __init__(self, node: File, flags: int, pid: int) -> None:
@@ -47,8 +50,10 @@ class FileHandle(Handle):
         self.flags = flags
         self.pid = pid
         self.fd = -1
+        self.artifact: Artifact | None = None
+        """The artifact that is read through it."""
         self.fd_source: object = None
-        """Which content `fd` shows, for big shared files."""
+        """Which content `fd` or `artifact` shows, for big shared files."""
         self.wrote = False
         """Whether something was written since the last save."""
         self.seen: Seen | None = None
@@ -75,7 +80,10 @@ class FileHandle(Handle):
         return self.flags & os.O_ACCMODE != os.O_RDONLY
 
     def close_fd(self) -> None:
-        """Close the descriptor, if there is one."""
+        """Close the descriptor, if there is one, and let the artifact go."""
+        artifact, self.artifact = self.artifact, None
+        if artifact is not None:
+            artifact.close()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -13,3 +13,7 @@ class Later(Exception):
     def __init__(self, job: Callable[[], None]) -> None:
         super().__init__("needs a thread")
         self.job = job
+
+
+class Fetching(Later):
+    """A `Later` that may wait for a network: it takes a thread that no other request waits for."""

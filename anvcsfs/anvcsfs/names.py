@@ -40,7 +40,7 @@ class Names:
         self.publisher = Publisher(view, self.inodes, self.handles, self.files)
         self.renames = Renames(view, self.inodes, self.handles, self.files, self.tree, self.disk, self.publisher)
         self.setting = Setting(view, self.files, self.disk)
-        self.xattrs = ExtendedAttributes(view, self.disk)
+        self.xattrs = ExtendedAttributes(view, self.disk, self.files)
         self.links = Links(view, self.inodes, self.files, self.tree, self.disk)
         self.committer: Committer
         self.follower: Follower

@@ -183,7 +183,7 @@ class Publisher:
                 data = file.read()
             oid = self._written_by_git(dest, data)
             if oid is not None:
-                return view.room.put_leaf(dest, Leaf(mode, oid), len(data), found.st_mtime_ns)
+                return self._put_blob(dest, Leaf(mode, oid), len(data), found.st_mtime_ns)
             moved = view.room.write(
                 dest,
                 data,
@@ -213,6 +213,11 @@ class Publisher:
             mtime_ns=found.st_mtime_ns,
         )
 
+    def _put_blob(self, dest: bytes, leaf: Leaf, written: int, mtime_ns: int) -> Moved:
+        size = self._view.blob_size(leaf.oid, dest)
+        self._was_merged = size != written  # it is an artifact's pointer
+        return self._view.room.put_leaf(dest, leaf, size, mtime_ns)
+
     def _written_by_git(self, path: bytes, data: bytes) -> Oid | None:
         """What a command of Git has checked out needs no document in the copy of the room that the command writes into."""
         view = self._view
@@ -225,6 +230,7 @@ class Publisher:
         entry = self._view.room.entry(path)
         text = entry is not None and entry.content is Content.TEXT
         self._was_merged = text and entry is not None and self._view.entry_bytes(entry) != data
+        self._was_merged |= self._view.artifacts.pin_of(entry, path) is not None
         if not pid:
             return
         version = self._view.version(path, entry)
@@ -250,6 +256,8 @@ class Publisher:
         node.uid, node.gid, node.mode = found.st_uid, found.st_gid, found.st_mode
         node.mtime_ns = node.atime_ns = found.st_mtime_ns
         node.ctime_ns = found.st_ctime_ns
+        if self._files.pin_of(node) is not None:
+            node.ctime_ns = node.mtime_ns  # as it was told while it was being written
         kept = self._view.attributes.get(join(parent.path, name))
         node.group = None if kept is None else kept.link
         if node.group is None:

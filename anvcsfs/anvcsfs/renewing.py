@@ -6,6 +6,7 @@ for the new ones, reads are answered from the old content (`anvcsfs.pins`).  Map
 ask: a while later their pages are dropped, too.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 
@@ -78,7 +79,8 @@ class Renewer:
             node.work.close()  # nothing in it but what was read
             node.work = None
         pinned = node.pinned is not None and node.pinned.source is not None
-        if node.opens and not pinned and node.work is None and 0 <= node.size <= BIG_BYTES:
+        far = self._view.artifacts.pin_of(old, node.path) is not None  # its old bytes may be anywhere
+        if node.opens and not pinned and node.work is None and 0 <= node.size <= BIG_BYTES and not far:
             node.pinned = Pin(old)
         node.size = -1
         if node.opens:
@@ -166,6 +168,8 @@ class Renewer:
             return True
         if isinstance(old, Entry) and isinstance(new, Entry):
             return _version(old) == _version(new)  # another version has other bytes; comparing them takes long
+        if self._view.artifacts.active and (known := self._same_artifact(old, new, path)) is not None:
+            return known
         try:
             size = self._size_of(old, path)
             if size > BIG_BYTES or size != self._size_of(new, path):
@@ -173,6 +177,24 @@ class Renewer:
             return self._bytes_of(old, path) == self._bytes_of(new, path)
         except AnvcsError:  # an old version that nobody can read any more is another one
             return False
+
+    def _same_artifact(self, old: object, new: object, path: bytes) -> bool | None:
+        """`same_content` when one of the two is an artifact; None when none is."""
+        pins = [self._view.artifacts.pin_of(source, path) for source in (old, new)]
+        if pins == [None, None]:
+            return None
+        digests = [
+            pin.sha256 if pin is not None else self._digest_of(source, path)
+            for pin, source in zip(pins, (old, new), strict=True)
+        ]
+        return digests[0] == digests[1]
+
+    def _digest_of(self, source: object, path: bytes) -> str:
+        if isinstance(source, Entry) and source.content is Content.OPAQUE:
+            return source.ref.hex()
+        if self._size_of(source, path) > BIG_BYTES:
+            return ""
+        return hashlib.sha256(self._bytes_of(source, path)).hexdigest()
 
     def _size_of(self, source: object, path: bytes) -> int:
         if isinstance(source, Entry):

@@ -14,11 +14,12 @@ import pyfuse3
 import trio
 from pyfuse3 import EntryAttributes, FUSEError, InodeT, ModeT
 
+from anvcs.artifacts.errors import ArtifactError
 from anvcs.errors import AnvcsError
 from anvcs.rooms.errors import NotCompared, RoomBusy
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import FileHandle
-from anvcsfs.later import Later
+from anvcsfs.later import Fetching, Later
 from anvcsfs.nodes import Node, Place
 from anvcsfs.serving import Gate
 from anvcsfs.status import FOREVER_S
@@ -29,6 +30,8 @@ T = TypeVar("T")
 _ATTEMPTS = 1000
 _PATIENCE_S = 5.0
 """How long a request waits for another process's append before it is EAGAIN."""
+_FETCHES = 128
+"""Requests that may wait for artifacts at the same time."""
 
 
 class Requests(pyfuse3.Operations):
@@ -40,6 +43,7 @@ class Requests(pyfuse3.Operations):
         self._gate = gate
         self._units = table.follower.units
         self._notifier = table.view.notifier
+        self._far = trio.CapacityLimiter(_FETCHES)
         self.take_in: Callable[[], None] = lambda: None
         """Called before a request when another process has announced ops."""
 
@@ -68,7 +72,9 @@ class Requests(pyfuse3.Operations):
         patience: float | None = None
         try:
             for _ in range(_ATTEMPTS):
-                if isinstance(hitch, Later | NotCompared):
+                if isinstance(hitch, Fetching):
+                    await self.in_thread(hitch.job, self._far)
+                elif isinstance(hitch, Later | NotCompared):
                     await self.in_thread(hitch.job)
                 elif isinstance(hitch, RoomBusy):
                     now = trio.current_time()
@@ -136,11 +142,11 @@ class Requests(pyfuse3.Operations):
         except Exception:  # the next occasion may do better; the mount must not end
             log.warning("housekeeping failed", exc_info=True)
 
-    async def in_thread(self, job: Callable[[], T]) -> T:
-        """Run *job* in a thread while other requests are served."""
+    async def in_thread(self, job: Callable[[], T], limiter: trio.CapacityLimiter | None = None) -> T:
+        """Run *job* in a thread, one of *limiter*'s if given, while other requests are served."""
         self._gate.enter_slow()
         try:
-            return await trio.to_thread.run_sync(job)
+            return await trio.to_thread.run_sync(job, limiter=limiter)
         finally:
             self._gate.leave_slow()
 
@@ -154,7 +160,9 @@ class Requests(pyfuse3.Operations):
         number = errno_of(error)
         if number in (errno.EIO, errno.ENOENT) and not self._table.view.find_store():
             return FUSEError(errno.ESTALE)
-        if not isinstance(error, (OSError, AnvcsError)) or number == errno.EIO:
+        if isinstance(error, ArtifactError):
+            log.info("a request failed: %s", error)  # who fetches has told once what to do about it
+        elif not isinstance(error, (OSError, AnvcsError)) or number == errno.EIO:
             log.error("a request failed", exc_info=error)
         elif isinstance(error, RoomBusy):
             log.warning("gave up after %.0f s: %s", _PATIENCE_S, error)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anvcs.errors import AnvcsError
 from anvcs.model.ids import Oid, Seq
+from anvcs.model.pin import Pin
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, TreeEntry
 from anvcs.rooms.diffing import common_prefix, common_suffix
@@ -93,6 +94,14 @@ class SharedFiles:
             parent = parent.parent
         return b"/".join(reversed(parts))
 
+    def pin_of(self, node: File) -> Pin | None:
+        """The artifact that *node* shows; None for any other file, and for one that is being written."""
+        artifacts = self._view.artifacts
+        if not artifacts.active or node.work is not None or node.data is not None:
+            return None
+        source = node.source.entry if isinstance(node.source, HistorySource) else node.source
+        return artifacts.pin_of(source, self._plain_path(node))
+
     def content(self, node: File) -> bytes:
         """All content of *node*; only for files that aren't big."""
         if node.work is not None:
@@ -121,6 +130,8 @@ class SharedFiles:
         """
         if node.work is not None or node.data is not None or self.size(node) <= BIG_BYTES:
             return None
+        if self.pin_of(node) is not None:
+            return None
         source = node.source.entry if isinstance(node.source, HistorySource) else node.source
         if isinstance(source, TreeEntry):
             if self._view.converts(self._plain_path(node)):
@@ -147,12 +158,20 @@ class SharedFiles:
             data = self.content_of(node, node.pinned.source)
             node.pinned.was_read()
             return data[offset : offset + length]
+        if self._view.artifacts.active and (pin := self._pin_through(handle)) is not None:
+            return self._view.artifacts.read(handle, pin, node.source, offset, length)
         if self.size(node) > BIG_BYTES:
             found = self._read_big(handle, offset, length)
             if found is not None:
                 return found
         data = self.content(node)
         return data if offset == 0 and length >= len(data) else data[offset : offset + length]
+
+    def _pin_through(self, handle: FileHandle) -> Pin | None:
+        """The artifact that a read through *handle* gives."""
+        if handle.artifact is not None and handle.fd_source is handle.node.source:
+            return handle.artifact.pin
+        return self.pin_of(handle.node)
 
     def _read_big(self, handle: FileHandle, offset: int, length: int) -> bytes | None:
         node = handle.node
@@ -214,8 +233,11 @@ class SharedFiles:
         """The working copy of *node*, made if need be; *empty* when it is about to be truncated."""
         work = node.work
         if work is None:
+            pin = None if empty else self.pin_of(node)
             big = None if empty else self.file(node)
-            if big is not None:
+            if pin is not None:
+                work = self._view.artifacts.copy(pin, self._view.scratch)
+            elif big is not None:
                 work = self._copy_of(big)
             else:
                 work = Working(self._view.scratch, b"" if empty else self.content(node))
@@ -409,6 +431,8 @@ class SharedFiles:
         node.reply = None
         if isinstance(node.source, Entry) and node.work is not None and node.work.in_memory and base is None:
             self._view.cache.put((node.source.id, node.source.content_seq), node.work.content())
+        if self._view.artifacts.pin_of(node.source, path) is not None:  # what was written was its pointer
+            self._view.notifier.content(node.ino)
         self._renew_other_names(node)
         shown = node.source.mtime_ns if isinstance(node.source, Entry) else None
         self.remember_mtime(node, path, None if shown == node.mtime_ns else node.mtime_ns)
@@ -429,7 +453,7 @@ class SharedFiles:
             return
         version, source = self.version(node), node.source
         mine: bytes | None = None
-        if base is not None and work.in_memory and isinstance(source, Entry):
+        if base is not None and work.in_memory and isinstance(source, Entry) and source.content is Content.TEXT:
             written = work.content()
             mine = written if self._view.entry_bytes(source) != written else None
         known = version if mine is None or base is None else base
@@ -441,7 +465,7 @@ class SharedFiles:
         work, source = node.work, node.source
         if base is None or work is None or not work.in_memory:
             return
-        if isinstance(source, Entry):
+        if isinstance(source, Entry) and source.content is Content.TEXT:
             merged = self._view.entry_bytes(source)
             if merged != work.content():
                 node.work = Working(self._view.scratch, merged)

@@ -127,7 +127,7 @@ class Table(Names):
                 raise fail(errno.ESTALE)
         found = self.disk.status(node, handle)
         node.mode = found.st_mode
-        return Status(
+        status = Status(
             node.ino,
             found.st_mode,
             found.st_nlink,
@@ -140,6 +140,10 @@ class Table(Names):
             found.st_ctime_ns,
             FOREVER_S,
         )
+        if self.view.artifacts.active and node.place is Place.PENDING and self.follower.units.unit is not None:
+            # Git notes in its index what it sees when it has written, and that is going to be an artifact.
+            return self.view.artifacts.as_it_will_be(node.path, self.view.real(node.path), status)
+        return status
 
     def setattr(self, ino: int, change: AttributeChange, number: int | None, caller: Caller) -> Node:
         """``chmod``, ``chown``, ``truncate``, ``utimensat``."""

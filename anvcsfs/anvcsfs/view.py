@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from anvcs.config import FILE_NAME, ConfigInvalid, parse_config
 from anvcs.git.objects import ObjectStore
 from anvcs.git.refs import Refs
 from anvcs.git.skeleton import Skeleton
 from anvcs.model.ids import Oid, Seq
 from anvcs.model.room import Author, Entry
 from anvcs.model.tree import DIRECTORY, SYMLINK, TreeEntry
+from anvcs.pinning import Pinning
 from anvcs.presence import Presence
 from anvcs.rooms.room import Room
+from anvcsfs.artifacts import ArtifactFiles
 from anvcsfs.attributes import AttributeStore, join
 from anvcsfs.bases import Bases
 from anvcsfs.deep import DEEP_BYTES, DeepNames
@@ -33,7 +36,8 @@ BIG_BYTES = 8 << 20
 _CACHE_BYTES = 32 << 20
 SHADOW_MODE = 0o1755
 """Of a directory on the real disk that only stands for a shared one: the sticky bit marks it."""
-RULE_FILES = (b".gitignore", b".gitattributes")
+_CONFIG = FILE_NAME.encode()
+RULE_FILES = (b".gitignore", b".gitattributes", _CONFIG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,7 @@ class View:
         limits: Limits,
         read_only: bool = False,
         stands_still: bool = False,
+        pinning: Pinning | None = None,
     ) -> None:
         self.folder = folder
         self.git = git
@@ -134,6 +139,8 @@ class View:
         self.limits, self.read_only = limits, read_only
         self.stands_still = stands_still
         """Whether peers' work is shown only when it is asked for (``follow`` is ``manual``)."""
+        self.artifacts = ArtifactFiles(pinning)
+        self._config: bytes | None = None
         self.shown_time: Callable[[bytes], int | None] = lambda _: None
         """The modification time of a directory that is in memory."""
         self._open_folder(folder)
@@ -169,6 +176,7 @@ class View:
 
     def close(self) -> None:
         """Close what the view holds open."""
+        self.artifacts.close()
         self.presence.close()
         self.log_watch.close()
         self.pending.close()
@@ -346,6 +354,8 @@ class View:
 
     def blob_size(self, oid: Oid, path: bytes) -> int:
         """Bytes that a view shows of blob *oid* at *path*: from the header unless a conversion applies."""
+        if self.artifacts.active and (pin := self.artifacts.pin(oid, path)) is not None:
+            return pin.size
         if not self.converts(path):
             return self.git.header(oid)
         size = self._sizes.get((oid, path))
@@ -355,6 +365,8 @@ class View:
 
     def blob(self, oid: Oid, path: bytes) -> bytes:
         """Blob *oid* as ``git checkout`` would write it at *path*."""
+        if self.artifacts.active and (pin := self.artifacts.pin(oid, path)) is not None:
+            return self.artifacts.content(pin)
         converted = self.converts(path)
         key = (oid, path) if converted else oid
         data = self.cache.get(key)
@@ -367,6 +379,8 @@ class View:
 
     def entry_bytes(self, entry: Entry) -> bytes:
         """Bytes of a room entry."""
+        if self.artifacts.active and (pin := self.artifacts.pin_of(entry, entry.path or b"")) is not None:
+            return self.artifacts.content(pin)
         key = (entry.id, entry.content_seq)
         data = self.cache.get(key)
         if data is None:
@@ -400,6 +414,10 @@ class View:
         """
         for name in RULE_FILES:
             path, source = join(directory, name), names.get(name)
+            if name == _CONFIG:
+                if not directory:
+                    self._configure(None if source is None else self._rule_bytes(path, source))
+                continue
             self.skeleton.put(path, None if source is None else self._rule_bytes(path, source))
 
     def _rule_bytes(self, path: bytes, source: object) -> bytes | None:
@@ -414,10 +432,26 @@ class View:
             return file.read()
 
     def rule_changed(self, path: bytes, data: bytes | None) -> None:
-        """An ignore or attribute file has new content (``None``: it is gone)."""
+        """An ignore, attribute or configuration file has new content (``None``: it is gone)."""
+        if path.rpartition(b"/")[2] == _CONFIG:
+            if path != _CONFIG:
+                return
+            self._configure(data)
         self.skeleton.put(path, data)
+        self.artifacts.rules_changed()
         self.cache.clear()
         self._sizes.clear()
+
+    def _configure(self, data: bytes | None) -> None:
+        """Go by the settings of artifacts in the room's own configuration file."""
+        pinning = self.artifacts.pinning
+        if pinning is None or data == self._config:
+            return
+        self._config = data
+        try:
+            pinning.configure(parse_config(data or b""))
+        except ConfigInvalid as error:
+            log.warning("the configuration is not used as it stands: %s", error)
 
     def slim(self) -> None:
         """Let go of everything that can be read again."""

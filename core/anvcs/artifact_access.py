@@ -99,7 +99,7 @@ class Artifacts:
         found: dict[bytes, Pin] = {}
         todo: dict[str, tuple[bytes, Digests]] = {}
         for path, content in contents.items():
-            known = self._known_pin(content.sha256)
+            known = self.known(content.sha256)
             if known is not None:
                 found[path] = known
             else:
@@ -109,7 +109,8 @@ class Artifacts:
             self.cache.release(content.sha256)  # it is uploaded, or the queue keeps it
         return found | {path: made[content.sha256] for path, content in contents.items() if path not in found}
 
-    def _known_pin(self, sha256: str) -> Pin | None:
+    def known(self, sha256: str) -> Pin | None:
+        """The pin of a content that this machine has uploaded to the store before."""
         known = self._known.get(sha256, self.store.name)
         return known if known is not None and bool(known.compress) == self._config.blobs.compress else None
 

@@ -8,10 +8,11 @@ objects without a ref are harmless, and a room whose stream has moved follows it
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from anvcs.commit_artifacts import CommitArtifacts, Wanted
 from anvcs.errors import AnvcsError
 from anvcs.git import admin, checkouts, commits
 from anvcs.git.config import Configuration
@@ -26,10 +27,12 @@ from anvcs.git.skeleton import Skeleton
 from anvcs.model.changes import PathChange
 from anvcs.model.ids import Oid, Seq
 from anvcs.model.metadata import Contributor, Metadata
-from anvcs.model.request import CommitRequest
+from anvcs.model.pin import Pin
+from anvcs.model.request import UPLOAD_LATER, CommitRequest
 from anvcs.model.room import Content
 from anvcs.model.tree import EXECUTABLE, REGULAR, SYMLINK, Leaf
 from anvcs.note_queue import NoteQueue
+from anvcs.pinning import Pinning
 from anvcs.rooms.room import Room
 
 _MOST_CREDITS = 50
@@ -81,6 +84,12 @@ class _Input:
     """SHA-256 of the bytes in *file*."""
     oid: Oid | None = None
     gone: bool = False
+
+    @property
+    def wanted(self) -> Wanted:
+        """The file, as artifacts see it."""
+        digest = self.value.hex() if self.value is not None else ""
+        return Wanted(self.path, self.mode, self.old, self.data, self.file, digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +156,10 @@ class Committer:
         work_dir: Path | None,
         agent: str,
         model: str,
+        pinning: Pinning | None = None,
     ) -> None:
         self._git = git
+        self.artifacts = None if pinning is None else CommitArtifacts(git, pinning)
         self._refs = refs
         self._notes = Notes(git, refs)
         self._skeleton = skeleton
@@ -235,18 +246,20 @@ class Committer:
 
     # Writing to Git
 
-    def tree(self, plan: Plan) -> tuple[Oid | None, Oid, dict[bytes, Leaf | None]]:
-        """The base's tree, the commit's tree, and the leaves that make the difference."""
+    def tree(self, plan: Plan, pins: Mapping[bytes, Pin]) -> tuple[Oid | None, Oid, dict[bytes, Leaf | None]]:
+        """The base's tree, the commit's tree, and the leaves that make the difference; *pins* are its artifacts."""
         before = None if plan.base is None else self._git.tree_of(plan.base)
         if plan.merge is not None and plan.merge.tree is not None:
             tree = plan.merge.tree
             return before, tree, {change.path: change.new for change in self._git.diff(before, tree)}
-        leaves = {item.path: self._leaf(item) for item in plan.inputs}
+        leaves = {item.path: self._leaf(item, pins.get(item.path)) for item in plan.inputs}
         return before, self._git.write_tree(before, leaves), leaves
 
-    def _leaf(self, item: _Input) -> Leaf | None:
+    def _leaf(self, item: _Input, pin: Pin | None) -> Leaf | None:
         if item.gone:
             return None
+        if pin is not None and self.artifacts is not None:
+            return self.artifacts.leaf(item.mode, pin)
         if item.oid is not None:
             return Leaf(item.mode, item.oid)
         if item.file is not None:
@@ -271,7 +284,8 @@ class Committer:
             NothingToCommit, StreamMoved, CheckoutInTheWay, HookFailed and what Git raises.
         """
         request = plan.request
-        before, tree, leaves = self.tree(plan)
+        pins = self.pins(plan)
+        before, tree, leaves = self.tree(plan, pins)
         if not (request.allow_empty or plan.merge) and (tree == before or (plan.base is None and not leaves)):
             raise NothingToCommit(" in these paths" if request.paths else "")
         config = Configuration(self._admin_dir, self._git.common_dir).still()
@@ -291,7 +305,8 @@ class Committer:
             sign=commits.signer_for(config, self._admin_dir),
             encoding=config.get("i18n.commitEncoding") or "",
         )
-        note = self._metadata(plan, commit).encode()
+        artifacts = () if self.artifacts is None else self.artifacts.described(pins, leaves)
+        note = self._metadata(plan, commit, artifacts).encode()
         self._queue.add(commit, plan.stream, note)
         remarks = self._move(plan, commit, message, committer)
         self._publish_note(commit, note, committer)
@@ -325,7 +340,13 @@ class Committer:
             message = hooks.run_commit_msg(message, author=author)
         return clean_message(message, *commits.message_rules(config))
 
-    def _metadata(self, plan: Plan, commit: Oid) -> Metadata:
+    def pins(self, plan: Plan) -> dict[bytes, Pin]:
+        """Have the artifacts among what the commit takes in their store (or queued for it)."""
+        if self.artifacts is None:
+            return {}
+        return self.artifacts.pins(_files(plan), later=UPLOAD_LATER[plan.request.upload])
+
+    def _metadata(self, plan: Plan, commit: Oid, artifacts: tuple[Mapping[str, object], ...]) -> Metadata:
         request = plan.request
         return Metadata(
             id=commit.hex(),
@@ -337,6 +358,7 @@ class Committer:
             test_report_ref=request.test_report,
             coverage=request.coverage,
             env=request.env,
+            artifacts=artifacts,
             contributors=plan.contributors,
             merge=plan.merge.document if plan.merge else None,
         )
@@ -390,7 +412,8 @@ class Committer:
         """Save the room as an ordinary commit under ``refs/anvcs/wip/``; a clean room has none."""
         name = f"refs/anvcs/wip/{plan.stream}"
         known = self._refs.get(name)
-        before, tree, _ = self.tree(plan)
+        pins = {} if self.artifacts is None else self.artifacts.provisional(_files(plan))
+        before, tree, _ = self.tree(plan, pins)
         if tree == before or (plan.base is None and not plan.inputs):
             if known is not None:
                 self._refs.delete(name, known)
@@ -412,6 +435,11 @@ class Committer:
         )
         with contextlib.suppress(RefMoved):  # another view of the room has just saved the same
             self._refs.move(name, commit, known, "anvcs: work in progress")
+
+
+def _files(plan: Plan) -> Iterator[Wanted]:
+    """What the commit takes that is content."""
+    return (item.wanted for item in plan.inputs if item.data is not None or item.file is not None)
 
 
 def _credit(who: Signature) -> str:

@@ -117,7 +117,7 @@ def _attempt(
         # The room says who did what; what it says against the proposal's own base is the merged tree.
         made = next((op.seq for op in room.ops() if op.kind == KIND), Seq(0))
         plan = committer.prepare(room, CommitRequest(message="merge"), stream=waiting.target, since=made)
-        tree = committer.tree(plan)[1]
+        tree = committer.tree(plan, committer.pins(plan))[1]
         tree = _upon(repository, waiting, tree, head)
         merged = _as_merged(repository, waiting, tree, head)
         guards, remarks = _guard(repository, stored, merged)

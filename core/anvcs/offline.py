@@ -78,6 +78,7 @@ def committer_for(repository: Repository, opened: OpenRoom, author: Author) -> C
         work_dir=info.work_tree,
         agent=author.agent,
         model=author.model,
+        pinning=opened.pinning,
     )
 
 

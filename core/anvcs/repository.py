@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anvcs.config import FILE_NAME, MAX_BYTES, Config, config_template, parse_config
+from anvcs.config.storage import BlobsConfig
 from anvcs.errors import AnvcsError
 from anvcs.git import setup
 from anvcs.model.ids import Oid
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # pygit2 and pycrdt cost 270 ms together, and most commands n
     from anvcs.git.objects import ObjectStore
     from anvcs.git.refs import Refs
     from anvcs.git.skeleton import Skeleton
+    from anvcs.pinning import Pinning
     from anvcs.rooms.room import Room
 
 
@@ -172,12 +174,14 @@ class Repository:
 
     def _forget(self) -> None:
         from anvcs.git import admin, merge_driver
+        from anvcs.git.filter_setup import remove_filter
 
         for spec in (info.spec for info in self.views.list()):
             admin.remove(self.info.common_dir, spec.folder / "git", spec.name)
         admin.remove_settings(self.info.common_dir)
         setup.unconfigure(self.info)
         merge_driver.uninstall(self.info.common_dir)
+        remove_filter(self.info.common_dir)
         for name, oid in self.refs.list("refs/anvcs/").items():
             self.refs.delete(name, oid)
         # The version goes first: a removal that is interrupted leaves no store that looks whole.
@@ -325,6 +329,7 @@ class Repository:
         """The room of *stream*, opened without a mount and standing on the stream's last commit."""
         from anvcs.base_tree import GitBaseTree
         from anvcs.git.skeleton import Skeleton
+        from anvcs.pinning import Pinning
         from anvcs.presence import Bell, folder_of
         from anvcs.rooms.room import Room
 
@@ -332,23 +337,68 @@ class Repository:
         with tempfile.TemporaryDirectory(prefix="anvcs-room-") as folder, contextlib.ExitStack() as stack:
             skeleton = Skeleton(self.info.common_dir, Path(folder, "git"), Path(folder, "tree"))
             stack.callback(skeleton.close)
+            config = self.config(stream)
+            pinning = Pinning(self.store, self.objects, skeleton, config)
+            stack.callback(pinning.close)
             room = Room.open(
                 self.store.room_file(stream),
-                tree=GitBaseTree(self.objects, skeleton),
+                tree=GitBaseTree(self.objects, skeleton, pinning.pointers),
                 objects=self.store.objects,
                 author=author or Author(agent=""),
                 base=head,
-                text_limit=self.config(stream).room.text_limit,
+                text_limit=config.room.text_limit,
             )
             stack.callback(room.close)
             bell = Bell(folder_of(room.file))
             stack.callback(bell.close)
             room.on_append(bell.ring)
-            opened = OpenRoom(room, skeleton)
+            opened = OpenRoom(room, skeleton, pinning)
             self._load_rules(opened)
             if head is not None and room.base != head:
                 room.move_base(head, keep=False)  # somebody committed while nobody was looking
             yield opened
+
+    @contextlib.contextmanager
+    def pinning(self, work_tree: Path | None = None) -> "Iterator[Pinning]":
+        """Pointers and artifacts without a room, by the configuration and the attributes of *work_tree* or of HEAD."""
+        from anvcs.git.skeleton import Skeleton
+        from anvcs.pinning import Pinning
+
+        with tempfile.TemporaryDirectory(prefix="anvcs-pins-") as folder, contextlib.ExitStack() as stack:
+            skeleton = Skeleton(self.info.common_dir, Path(folder, "git"), Path(folder, "tree"))
+            stack.callback(skeleton.close)
+            data, attributes = self._of_tree(work_tree, FILE_NAME), self._of_tree(work_tree, ".gitattributes")
+            skeleton.put(b".gitattributes", attributes)
+            pinning = Pinning(self.store, self.objects, skeleton, Config() if data is None else parse_config(data))
+            stack.callback(pinning.close)
+            yield pinning
+
+    def use_filter(self, program: str, blobs: BlobsConfig | None = None) -> bool:
+        """Have Git ask *program* about the artifacts of *blobs* (default: the work tree's); whether something changed."""
+        from anvcs.git.filter_setup import install_filter
+
+        if blobs is None:
+            data = self._of_tree(self.info.work_tree, FILE_NAME)
+            blobs = (Config() if data is None else parse_config(data)).blobs
+        return install_filter(
+            self.info.common_dir,
+            blobs.track,
+            everything=bool(blobs.max_git_size),
+            program=program,
+            attributes=self._of_tree(self.info.work_tree, ".gitattributes") or b"",
+        )
+
+    def _of_tree(self, work_tree: Path | None, name: str) -> bytes | None:
+        """A file at the top of a work tree, else of HEAD's commit."""
+        if work_tree is not None:
+            try:
+                with (work_tree / name).open("rb") as file:
+                    return file.read(MAX_BYTES + 1)
+            except FileNotFoundError:
+                pass
+        head = self.refs.get("HEAD")
+        found = self.objects.find(self.objects.tree_of(head), name.encode()) if head else None
+        return self.objects.blob(found.oid) if found is not None and found.mode in _FILES else None
 
     def opener(self, opened: "OpenRoom") -> "Callable[[Path], Room]":
         """Opens another room file that stands on the same repository as *opened*, with its rules."""
@@ -358,7 +408,7 @@ class Repository:
         def open_file(file: Path) -> Room:
             return Room.open(
                 file,
-                tree=GitBaseTree(self.objects, opened.skeleton),
+                tree=GitBaseTree(self.objects, opened.skeleton, opened.pinning.pointers),
                 objects=self.store.objects,
                 author=opened.room.author,
             )
@@ -367,7 +417,10 @@ class Repository:
 
     def _load_rules(self, opened: "OpenRoom") -> None:
         """Tell the skeleton the rule files that decide about the changed paths: those above them."""
-        room, skeleton = opened
+        room, skeleton, pinning = opened
+        own = room.entry(FILE_NAME.encode())
+        if own is not None and own.mode in _FILES:
+            pinning.configure(parse_config(room.read(own)))
         paths = [path for entry in room.changed() for path in (entry.path, entry.base_path) if path]
         folders = {b""} | {folder for path in paths for folder in _above(path)}
         for path in (folder + name for folder in sorted(folders) for name in _RULE_FILES):
@@ -408,10 +461,11 @@ class Repository:
 
 
 class OpenRoom(NamedTuple):
-    """A room, and the rules about ignoring and conversion that hold in it."""
+    """A room, and the rules about ignoring, conversion and artifacts that hold in it."""
 
     room: "Room"
     skeleton: "Skeleton"
+    pinning: "Pinning"
 
 
 def _above(path: bytes) -> Iterator[bytes]:

@@ -65,3 +65,9 @@ class FakeTree:
 
     def shown_hash(self, oid: Oid, path: bytes) -> bytes:
         return hashlib.sha256(self.blobs[oid]).digest()
+
+    def is_whole(self, path: bytes, size: int, oid: Oid | None) -> bool:
+        return False
+
+    def named_by(self, path: bytes, data: bytes) -> tuple[Oid, int] | None:
+        return None

@@ -47,7 +47,10 @@ class Reports:
         """State of the view as one JSON document, what Git did a moment ago included."""
         self.follow()
         view = self._view
+        pinning = view.artifacts.pinning
+        artifacts = None if pinning is None else pinning.report()
         key = (
+            json.dumps(artifacts),
             view.journal.count,
             view.room.seq,
             view.room.base,
@@ -55,9 +58,9 @@ class Reports:
             len(view.pending),
             view.git_problem,
         )
-        return self._keep("status", key, self._status)
+        return self._keep("status", key, lambda: self._status(artifacts))
 
-    def _status(self) -> bytes:
+    def _status(self, artifacts: dict[str, object] | None) -> bytes:
         view = self._view
         base = view.room.base
         return document(
@@ -76,6 +79,7 @@ class Reports:
                 ],
                 "problem": view.git_problem,
                 "last_error": self.last_error,
+                **({"artifacts": artifacts} if artifacts is not None else {}),
             }
         )
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from anvcs.git.attributes import AttributeList, AttributeRules, Attributes, Value, macros_defined
 from anvcs.git.settings import Driver, Settings, read_rules
 
+OUR_FILTER = b"anvcs"
+"""The driver by which Git asks for artifacts (`ai-vcs filter-process`)."""
 _ID_IN_FILE = re.compile(rb"\$Id:[^$\n]*\$")
 # An id with a space inside comes from another version control system: Git leaves it alone.
 _ID_IN_BLOB = re.compile(rb"\$Id(?:|:(?:[^$\n](?:[^$\n ]*[^$\n])?)?)\$")
@@ -60,6 +62,8 @@ def conversion_for(attributes: Attributes, settings: Settings) -> Conversion | N
     text, auto, crlf = _line_ends(attributes, settings)
     name = attributes.get(b"filter")
     driver = settings.drivers.get(name.decode(errors="surrogateescape")) if isinstance(name, bytes) else None
+    if name == OUR_FILTER:  # a view knows artifacts by itself
+        driver = None
     if driver is not None and not (driver.clean or driver.smudge or driver.process or driver.required):
         driver = None
     encoding = attributes.get(b"working-tree-encoding")
@@ -131,7 +135,11 @@ def _may_smudge(name: bytes, value: Value, settings: Settings) -> bool:
     if name == b"eol":
         return value == b"crlf"
     if name == b"filter":
-        return isinstance(value, bytes) and value.decode(errors="surrogateescape") in settings.drivers
+        return (
+            isinstance(value, bytes)
+            and value != OUR_FILTER
+            and value.decode(errors="surrogateescape") in settings.drivers
+        )
     return name in {b"ident", b"working-tree-encoding"} and bool(value)
 
 

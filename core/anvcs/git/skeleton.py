@@ -95,6 +95,13 @@ class Skeleton:
             known[path] = found
             return found
 
+    def filter_of(self, path: bytes) -> bytes | None:
+        """The filter that the attributes give *path*, whether or not it is configured."""
+        if self._watched.due:
+            self.refresh()
+        name = self._attributes.get(path).get(b"filter")
+        return name if isinstance(name, bytes) else None
+
     def smudge(self, path: bytes, data: bytes, oid: Oid | None = None) -> bytes:
         """The bytes that ``git checkout`` writes for a blob; *oid* saves work if the repository has it.
 

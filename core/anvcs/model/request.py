@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from anvcs.errors import AnvcsError
 
 SCOPES = ("all", "mine")
+UPLOAD_LATER: Mapping[str, bool | None] = MappingProxyType({"": None, "now": False, "later": True})
+"""What ``upload`` may be, and whether that means later; None: as configured."""
 _MAX_BYTES = 1 << 20
 _MAX_YAML = 64 << 10
 """YAML is read in Python: a megabyte of it would hold up the view for half a minute."""
@@ -35,6 +38,8 @@ class CommitRequest:
     """Only these files and directories; empty: everything that changed."""
     scope: str = "all"
     """``all``: what all agents did; ``mine``: only what the committing agent did."""
+    upload: str = ""
+    """``now`` or ``later``: when artifacts go to their store; empty: as configured."""
     allow_empty: bool = False
     no_verify: bool = False
     trailers: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +122,10 @@ def _from_mapping(mapping: dict[str, Any]) -> CommitRequest:
         if mapping["scope"] not in SCOPES:
             raise BadRequest(f"scope is one of {', '.join(SCOPES)}")
         fields["scope"] = mapping["scope"]
+    if mapping.get("upload") is not None:
+        if mapping["upload"] not in UPLOAD_LATER or not mapping["upload"]:
+            raise BadRequest("upload is one of now, later")
+        fields["upload"] = mapping["upload"]
     for key in ("tests_passed", "allow_empty", "no_verify"):
         if mapping.get(key) is not None:
             fields[key] = _flag(mapping, key)

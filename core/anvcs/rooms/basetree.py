@@ -36,6 +36,15 @@ class BaseTree(Protocol):
     def shown_hash(self, oid: Oid, path: bytes) -> bytes:
         """SHA-256 of what `show` gives, whatever its size, without holding it in memory."""
 
+    def is_whole(self, path: bytes, size: int, oid: Oid | None) -> bool:
+        """Whether a file of *size* bytes at *path*, where the blob *oid* was, is never text (an artifact).
+
+        Of such a file `shown_size` and `shown_hash` are those of the artifact, and `show` gives what names it.
+        """
+
+    def named_by(self, path: bytes, data: bytes) -> tuple[Oid, int] | None:
+        """The blob and the shown size, if *data* is a text that names an artifact."""
+
 
 class _Count(NamedTuple):
     known: int

@@ -4,7 +4,7 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 
-from anvcs.model.ids import FileId, Seq
+from anvcs.model.ids import FileId, Oid, Seq
 from anvcs.model.room import Content, Entry
 from anvcs.model.tree import EXECUTABLE, GITLINK, REGULAR, SYMLINK, Leaf
 from anvcs.rooms.core import Core, is_dir, to_crlf
@@ -132,6 +132,10 @@ class Saver:
 
         *had* and *doubts* are as in `Seen`.
         """
+        whole = self.whole(path, data)
+        if whole is not None:
+            self.put_whole(draft, path, whole, attributes)
+            return
         text = as_text(data, self._core.settings.text_limit)
         if text is None:
             digest = self._core.objects.put_bytes(data)
@@ -149,6 +153,21 @@ class Saver:
         draft.kind = "create" if target.is_new else "edit"
         entry = self._placed(draft, target, path, attributes)
         self.finish(draft, self._with_text(entry, edited, draft.seq))
+
+    def whole(self, path: bytes, data: bytes) -> tuple[Content, bytes, int] | None:
+        """What *data* is at *path* if the file there is no text, whatever it contains."""
+        core = self._core
+        entry, oid = core.state.by_path.get(path), None
+        if entry is not None:
+            oid = Oid(entry.ref) if entry.content is Content.GIT else None
+        elif (leaf := core.visible_leaf(path)) is not None:
+            oid = leaf.oid
+        if not core.base.tree.is_whole(path, len(data), oid):
+            return None
+        named = core.base.tree.named_by(path, data)
+        if named is not None:
+            return Content.GIT, *named
+        return Content.OPAQUE, core.objects.put_bytes(data), len(data)
 
     def takes_as_text(self, data: bytes) -> bool:
         """Whether *data* becomes a document."""

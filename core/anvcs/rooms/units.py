@@ -119,6 +119,8 @@ class Units:
         tree = self._core.base.tree
         if entry.content is Content.INLINE:
             return entry.ref == tree.show(leaf.oid, step.path)
+        if tree.is_whole(step.path, entry.size, leaf.oid):
+            return entry.content is Content.OPAQUE and entry.ref == tree.shown_hash(leaf.oid, step.path)
         return tree.shown_size(leaf.oid, step.path) == entry.size and tree.show(leaf.oid, step.path) == step.data()
 
     def _apply(self, draft: Draft, step: Step) -> None:
@@ -178,6 +180,7 @@ class Units:
             and entry.content is Content.GIT
             and entry.mode != SYMLINK
             and entry.size <= limit
+            and not self._core.base.tree.is_whole(step.path, entry.size, Oid(entry.ref))
             and self._saver.takes_as_text(step.data())
         )
 

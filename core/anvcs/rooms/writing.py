@@ -40,6 +40,10 @@ class Writes:
 
     def save(self, draft: Draft, path: bytes, data: bytes, knows: Knowledge, attributes: Attributes) -> None:
         """The file at *path* is to contain *data*."""
+        whole = self._saver.whole(path, data)
+        if whole is not None:
+            self.put(draft, path, whole, knows, attributes)
+            return
 
         def same(entry: Entry) -> bool:
             return entry.mode in (REGULAR, EXECUTABLE) and entry.size == len(data) and self._core.read(entry) == data

@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_artifacts(commands)
     _add_storage(commands)
     _add_care(commands)
+    _add_filter(commands)
     return parser
 
 
@@ -534,3 +535,8 @@ def _add_care(commands: _Subparsers) -> None:
     fsck.add_argument("--repair", action="store_true", help="keep everything that is good and drop what is not")
     _in_repository(fsck)
     _json(fsck)
+
+
+def _add_filter(commands: _Subparsers) -> None:
+    _command(commands, "filter-process", "filtering:filter_process", "answer Git about artifacts (Git starts it)",
+             "git config filter.anvcs.process 'ai-vcs filter-process'")  # fmt: skip

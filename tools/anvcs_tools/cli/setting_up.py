@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from anvcs.model.secret import Secret
 from anvcs_tools.cli.output import print_json, say
+from anvcs_tools.filter_program import filter_program
 
 if TYPE_CHECKING:
     from anvcs.config import Config
@@ -17,6 +18,7 @@ def init(arguments: argparse.Namespace) -> int:
     from anvcs.repository import Repository
 
     repository, report = Repository.init(Path(arguments.path), write_config=arguments.config)
+    repository.use_filter(filter_program())
     if arguments.json:
         print_json(
             {

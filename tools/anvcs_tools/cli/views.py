@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anvcs.mounts import real_directory
 from anvcs_tools.cli.output import print_json, print_table, say
+from anvcs_tools.filter_program import filter_program
 from anvcs_tools.mounting.options import MountOptions, parse_options
 from anvcs_tools.mounting.places import check_fuse, check_place, stale_view
 
@@ -88,6 +89,8 @@ def _prepare(repository: "Repository", arguments: argparse.Namespace, options: M
     config = repository.config(stream)
     for warning in config.warnings:
         say(f"warning: {warning}")
+    if config.blobs.track or config.blobs.max_git_size:
+        repository.use_filter(filter_program(), config.blobs)
     old_agent, old_model = (known.agent, known.model) if known else ("", "")
     return repository.ensure_view(
         known,

@@ -1,0 +1,89 @@
+"""The filter ``anvcs`` in a repository's settings: which paths Git hands to it, in ``info/attributes``.
+
+That file is stronger than any ``.gitattributes``, so what those give to Git LFS is said again after our lines.
+Git's patterns for attributes know no directories: what a pattern names is named with all below it.  The filter looks
+at the exact rules itself, so a path too many does no harm.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from anvcs.git.program import Git
+
+_BEGIN: Final = b"# artifacts: written by ai-vcs from blobs.track in ai-vcs.config.yaml"
+_END: Final = b"# end of artifacts"
+_GIVEN: Final = "filter=anvcs -merge -text"
+_BLOCK = re.compile(re.escape(_BEGIN) + rb"\n.*?" + re.escape(_END) + rb"\n", re.DOTALL)
+_LFS = re.compile(rb"(?m)^(?![#\s]).*[ \t]filter=lfs(?:[ \t].*)?$")
+
+
+def install_filter(
+    common_dir: Path, patterns: Iterable[str], *, everything: bool, program: str, attributes: bytes = b""
+) -> bool:
+    """Have Git ask our filter about *patterns* (or *everything*); whether something was changed.
+
+    *attributes* is the top ``.gitattributes``.
+    """
+    lines = ["* filter=anvcs"] if everything else []
+    lines += [line for pattern in patterns for line in _attribute_lines(pattern)]
+    if not lines:
+        return remove_filter(common_dir)
+    block = b"\n".join(
+        (_BEGIN, *(line.encode("utf-8", "surrogateescape") for line in lines), *_LFS.findall(attributes), _END)
+    )
+    changed = _write(common_dir / "info" / "attributes", block + b"\n")
+    git = Git(common_dir)
+    for key, value in (("filter.anvcs.process", program), ("filter.anvcs.required", "true")):
+        if git.run("config", "--local", "--get", key, allow=(1,)).out.rstrip(b"\n") != value.encode():
+            git.run("config", "--local", key, value)
+            changed = True
+    return changed
+
+
+def remove_filter(common_dir: Path) -> bool:
+    """Take out what `install_filter` put in; whether something was there."""
+    changed = _write(common_dir / "info" / "attributes", b"")
+    done = Git(common_dir).run("config", "--local", "--remove-section", "filter.anvcs", allow=(1, 128))
+    return changed or done.code == 0
+
+
+def _attribute_lines(pattern: str) -> Iterator[str]:
+    """Lines of an attributes file for one line of gitignore's kind."""
+    text = pattern.strip()
+    if not text or text.startswith("#"):
+        return
+    given = _GIVEN
+    if text.startswith("!"):
+        text, given = text[1:], "!filter !merge !text"
+    text = text.removeprefix("\\") if text.startswith(("\\!", "\\#")) else text
+    bare = text.rstrip("/")
+    anchored = "/" in bare
+    below = f"{bare}/**" if anchored else f"**/{bare}/**"
+    for one in ([] if text.endswith("/") else [bare]) + [below]:
+        yield f"{_quoted(one)} {given}"
+
+
+def _quoted(pattern: str) -> str:
+    if not any(char in ' "\t\\' for char in pattern) and not pattern.startswith("#"):
+        return pattern
+    return '"' + pattern.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _write(path: Path, block: bytes) -> bool:
+    """Have *block* in the file in place of the one there is."""
+    text = path.read_bytes() if path.exists() else b""
+    rest = _BLOCK.sub(b"", text)
+    glue = b"\n" if rest and block and not rest.endswith(b"\n") else b""
+    fresh = rest + glue + block
+    if fresh == text:
+        return False
+    path.parent.mkdir(exist_ok=True)
+    if fresh:
+        part = path.with_name("attributes.anvcs")
+        part.write_bytes(fresh)
+        part.replace(path)
+    else:
+        path.unlink()
+    return True

@@ -1,0 +1,253 @@
+"""Artifacts in a mounted view: their true size at once, their bytes when they are read, pins in commits."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from anvcs_tools.bench.views import MountedView, commit
+from support.held_store import Held
+from support.programs import git
+from support.waiting import eventually
+
+pytestmark = [pytest.mark.fuse, pytest.mark.e2e]
+
+MODEL = os.urandom(1 << 20) * 9 + b"end"
+"""More than two pieces."""
+
+
+class Desk:
+    """A repository whose artifacts are in a store that the test has in its hands, and a view of it."""
+
+    def __init__(self, view: MountedView, store: Held) -> None:
+        self.view, self.store = view, store
+        self.path = view.path
+
+    def forget(self) -> None:
+        """Nothing is on this machine but what the store and Git have."""
+        shutil.rmtree(self.view.store / "cache", ignore_errors=True)
+        shutil.rmtree(self.view.store / "objects", ignore_errors=True)
+
+    def state(self, name: str) -> str:
+        """What opening a file would cost."""
+        return os.getxattr(self.path / name, "user.anvcs.state").decode()
+
+    def status(self) -> dict:
+        return json.loads((self.view.control / "status").read_bytes())
+
+    def pointer(self, name: str, revision: str = "HEAD") -> str:
+        """What Git has."""
+        return git("show", f"{revision}:{name}", cwd=self.path)
+
+    def note(self) -> dict:
+        return json.loads(git("notes", "--ref", "anvcs", "show", cwd=self.path))
+
+    def save(self, message: str, **more: object) -> dict:
+        return commit(self.path, {"message": message, **more})
+
+
+@pytest.fixture
+def desk(tmp_path: Path, mounted) -> Iterator[Desk]:
+    """A mounted view with nothing committed but the configuration."""
+    store, repository = Held(tmp_path), tmp_path / "repository"
+    git("init", "-q", "-b", "main", str(repository), cwd=tmp_path)
+    (repository / "ai-vcs.config.yaml").write_text(store.config("*.pt", "data/"))
+    (repository / "plain.txt").write_text("plain\n")
+    git("add", "-A", cwd=repository)
+    git("commit", "-q", "-m", "start", cwd=repository)
+    git("switch", "-q", "--detach", cwd=repository)
+    yield Desk(mounted(repository, tmp_path / "view", **store.env), store)
+    store.let_go()
+
+
+@pytest.fixture
+def pinned(desk: Desk) -> Desk:
+    """With a model and a small file committed, and their bytes in the store only."""
+    (desk.path / "model.pt").write_bytes(MODEL)
+    (desk.path / "data").mkdir()
+    (desk.path / "data" / "small.csv").write_text("a,b\n")
+    for name in ("model.pt", "data/small.csv"):  # or Git would look into what is as new as its index
+        os.utime(desk.path / name, (10**9, 10**9))
+    assert desk.save("add a model")["ok"]
+    desk.forget()
+    (desk.store.root / "log").unlink()
+    return desk
+
+
+def test_a_commit_has_pointers_and_pins(desk: Desk):
+    (desk.path / "model.pt").write_bytes(MODEL)
+    (desk.path / "empty.pt").touch()
+    assert desk.state("model.pt") == "modified"
+    assert desk.save("add")["ok"]
+    assert desk.pointer("model.pt").startswith("anvcs artifact 1\nsha256 ")
+    assert desk.pointer("empty.pt") == ""
+    (pin,) = desk.note()["artifacts"]
+    assert (pin["path"], pin["size"], pin["storage"]) == ("model.pt", len(MODEL), "held")
+    assert pin["pieces"]["size"] == 4 << 20
+    assert (desk.path / "model.pt").read_bytes() == MODEL
+    assert git("status", "--porcelain", cwd=desk.path) == ""
+    assert desk.state("model.pt") == "local"
+    with pytest.raises(OSError, match="No data"):
+        desk.state("plain.txt")
+    assert [line.split()[0] for line in desk.store.asked()] == ["upload"] * 2  # with the list of pieces
+
+
+def test_looking_fetches_nothing(pinned: Desk):
+    pinned.view.remount()
+    subprocess.run(["du", "-ab", str(pinned.path)], check=True, capture_output=True)
+    assert (pinned.path / "model.pt").stat().st_size == len(MODEL)
+    for place in (".anvcs/refs/heads/main", f".anvcs/commits/{git('rev-parse', 'HEAD', cwd=pinned.path).strip()}"):
+        assert (pinned.path / place / "model.pt").stat().st_size == len(MODEL)
+    assert git("-c", "core.fsmonitor=", "status", "--porcelain", cwd=pinned.path) == ""
+    assert git("-c", "core.fsmonitor=", "diff", "HEAD", cwd=pinned.path) == ""
+    assert pinned.state("model.pt") == "remote"
+    assert pinned.store.asked() == []
+
+
+def test_a_part_is_served_before_the_whole_has_come(pinned: Desk):
+    with (pinned.path / "model.pt").open("rb") as file:
+        assert file.read(100) == MODEL[:100]
+    assert not list((pinned.view.store / "cache").glob("sha256/*/*"))
+    with (pinned.path / ".anvcs/refs/heads/main/model.pt").open("rb") as file:
+        file.seek(-3, os.SEEK_END)
+        assert file.read() == b"end"
+    assert (pinned.path / "model.pt").read_bytes() == MODEL
+    assert pinned.state("model.pt") == "local"
+    asked = len(pinned.store.asked())
+    assert (pinned.path / ".anvcs/refs/heads/main/model.pt").read_bytes() == MODEL
+    assert (pinned.path / "data" / "small.csv").read_text() == "a,b\n"
+    assert pinned.store.asked()[asked:] == ["read data/small.csv"]
+
+
+def test_a_store_that_hangs_holds_nobody_else_up(pinned: Desk):
+    pinned.store.hold()
+    readers = [subprocess.Popen(["cat", str(pinned.path / "model.pt")], stdout=subprocess.PIPE) for _ in range(3)]
+    eventually(pinned.store.asked)
+    assert (pinned.path / "plain.txt").read_text() == "plain\n"
+    (pinned.path / "other.txt").write_text("other\n")
+    assert {"model.pt", "other.txt"} <= set(os.listdir(pinned.path))
+    readers[0].send_signal(signal.SIGINT)
+    assert readers[0].wait(10) == -signal.SIGINT  # while the store still hangs
+    readers[0].stdout.close()
+    pinned.store.let_go()
+    for reader in readers[1:]:
+        assert reader.communicate(timeout=30)[0] == MODEL
+    assert pinned.store.asked().count("read model.pt") <= 3  # one transfer, in requests of up to 16 MiB
+
+
+def test_what_cannot_be_fetched_is_an_error_that_says_why(pinned: Desk, mounted):
+    mounted.expect_faults = True
+    (version,) = pinned.store.versions("model.pt")
+    whole = version.read_bytes()
+    version.chmod(0o644)
+    version.write_bytes(b"\1" + whole[1:] if whole[:1] != b"\1" else b"\2" + whole[1:])
+    with pytest.raises(OSError, match="Input/output"):
+        (pinned.path / "model.pt").read_bytes()
+    assert "expected sha256" in pinned.status()["artifacts"]["failures"][0]["message"]
+    aside = version.rename(version.with_name("aside"))
+    with pytest.raises(OSError, match="Input/output"):
+        (pinned.path / "model.pt").read_bytes()
+    assert "there is no version" in pinned.status()["artifacts"]["failures"][0]["message"]
+    assert (pinned.path / "plain.txt").read_text() == "plain\n"
+    aside.write_bytes(whole)
+    aside.rename(version)
+    assert (pinned.path / "model.pt").read_bytes() == MODEL
+    assert pinned.status()["artifacts"]["failures"] == []
+
+
+def test_a_store_that_is_away(pinned: Desk, mounted):
+    mounted.expect_faults = True
+    pinned.store.go_away()
+    with pytest.raises(OSError, match="Input/output"):
+        (pinned.path / "model.pt").read_bytes()
+    assert "is the network up?" in pinned.status()["artifacts"]["failures"][0]["message"]
+    log = (pinned.view.store / "views" / "view" / "log").read_text()
+    assert "is the network up?" in log
+    assert "Traceback" not in log
+    # A rewrite needs nothing of the old bytes.
+    (pinned.path / "model.pt").write_bytes(b"new")
+    assert (pinned.path / "model.pt").read_bytes() == b"new"
+    before = git("rev-parse", "HEAD", cwd=pinned.path)
+    with pytest.raises(OSError, match="Input/output"):
+        pinned.save("can't be uploaded")
+    assert git("rev-parse", "HEAD", cwd=pinned.path) == before
+    assert "no connection" in pinned.status()["last_error"]["message"]
+    assert pinned.state("model.pt") == "modified"
+    assert pinned.save("later", upload="later")["ok"]
+    assert pinned.state("model.pt") == "queued"
+    assert (pinned.path / "model.pt").read_bytes() == b"new"
+
+
+def test_a_view_that_is_killed_while_it_fetches(pinned: Desk):
+    pinned.store.hold()
+    reader = subprocess.Popen(["cat", str(pinned.path / "model.pt")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    eventually(pinned.store.asked)
+    pinned.view.kill()
+    assert reader.communicate(timeout=20)[0] == b""
+    pinned.store.let_go()
+    pinned.view.mount()
+    assert (pinned.path / "model.pt").read_bytes() == MODEL
+
+
+def test_writing_copies_renames_and_copies(pinned: Desk):
+    with (pinned.path / "model.pt").open("r+b") as file:
+        file.seek(5_000_000)
+        file.write(b"changed")
+    changed = MODEL[:5_000_000] + b"changed" + MODEL[5_000_007:]
+    assert (pinned.path / "model.pt").read_bytes() == changed
+    assert (pinned.path / ".anvcs/refs/heads/main/model.pt").read_bytes() == MODEL
+    assert pinned.save("change")["ok"]
+    asked = len(pinned.store.asked())
+    os.rename(pinned.path / "model.pt", pinned.path / "renamed.pt")
+    shutil.copyfile(pinned.path / "renamed.pt", pinned.path / "copy.pt")
+    os.rename(pinned.path / "data" / "small.csv", pinned.path / "data" / "other.csv")
+    assert pinned.save("rename and copy")["ok"]
+    assert pinned.pointer("renamed.pt") == pinned.pointer("model.pt", "HEAD~1") == pinned.pointer("copy.pt")
+    assert pinned.pointer("data/other.csv") == pinned.pointer("data/small.csv", "HEAD~1")
+    assert {pin["path"] for pin in pinned.note()["artifacts"]} == {"renamed.pt", "copy.pt", "data/other.csv"}
+    assert not [line for line in pinned.store.asked()[asked:] if line.startswith("upload")]
+    assert (pinned.path / "copy.pt").read_bytes() == changed
+
+
+def test_a_pointer_that_is_written_sets_the_pin(pinned: Desk):
+    text = pinned.pointer("model.pt") + "\n"
+    (pinned.path / "model.pt").write_bytes(b"something else")
+    assert pinned.save("something else")["ok"]
+    (pinned.path / "model.pt").write_text(text)
+    assert (pinned.path / "model.pt").stat().st_size == len(MODEL)
+    assert (pinned.path / "model.pt").read_bytes() == MODEL
+    (pinned.path / "second.pt").write_text(text)
+    assert pinned.save("as it was")["ok"]
+    assert pinned.pointer("model.pt") == pinned.pointer("second.pt") == text.rstrip()
+    assert (pinned.path / "second.pt").read_bytes() == MODEL
+
+
+def test_git_in_a_view_moves_pins_and_no_bytes(pinned: Desk):
+    view, path = pinned.path, pinned.path / "model.pt"
+    path.write_bytes(b"two" * 1000)
+    os.utime(path, (10**9, 10**9))
+    assert pinned.save("two")["ok"]
+    asked = len(pinned.store.asked())
+    git("checkout", "-q", "HEAD~1", "--", "model.pt", cwd=view)
+    assert path.stat().st_size == len(MODEL)
+    assert git("-c", "core.fsmonitor=", "status", "--porcelain", cwd=view) == "M  model.pt"
+    git("reset", "-q", "--hard", cwd=view)
+    assert path.stat().st_size == 3000
+    git("switch", "-q", "-c", "old", "HEAD~1", cwd=view)
+    assert path.stat().st_size == len(MODEL)
+    git("switch", "-q", "main", cwd=view)
+    assert pinned.store.asked()[asked:] == []
+    path.write_bytes(b"three" * 1000)
+    git("stash", cwd=view, env=pinned.store.env)  # the filter must find the store
+    assert path.read_bytes() == b"two" * 1000
+    git("stash", "pop", cwd=view, env=pinned.store.env)
+    assert path.read_bytes() == b"three" * 1000
+    git("commit", "-q", "-a", "-m", "three", cwd=view, env=pinned.store.env)
+    assert pinned.pointer("model.pt").startswith("anvcs artifact 1\n")
+    assert git("-c", "core.fsmonitor=", "status", "--porcelain", cwd=view) == ""
+    assert pinned.state("model.pt") == "queued"
