@@ -104,6 +104,9 @@ ERRNO: dict[str, int] = {
     "HydrationCancelled": errno.EINTR,
     "CacheFull": errno.ENOSPC,
     "NotCached": errno.EIO,
+    "UnsentArtifacts": errno.EBUSY,
+    "FilterProtocolError": errno.EPROTO,
+    "NothingToImport": errno.ENODATA,
     # configuration, store and views: they show before a mount answers
     "ConfigInvalid": errno.EINVAL,
     "StoreMissing": errno.ENOENT,

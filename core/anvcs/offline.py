@@ -1,7 +1,7 @@
 """Commits and saved work without a mount: the same steps as a view's, on the stream's room."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,36 +11,47 @@ from anvcs.model.ids import Oid
 from anvcs.model.request import CommitRequest, parse_commit_request
 from anvcs.model.room import Author
 from anvcs.note_queue import NoteQueue
+from anvcs.pinning import Pinning
 from anvcs.repository import OpenRoom, Repository
 from anvcs.scoping import MINE, plan_own
 
 _ATTEMPTS = 25
 
 
-def commit_room(repository: Repository, stream: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Commit the uncommitted work of *stream*; the answer is that of ``.anvcs/commit``."""
+def commit_room(
+    repository: Repository,
+    stream: str,
+    request: Mapping[str, Any],
+    *,
+    opened: Callable[[Pinning], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Commit the uncommitted work of *stream*; the answer is that of ``.anvcs/commit``.
+
+    *opened* is given what tells how far the upload of artifacts is.
+    """
     wanted = parse_commit_request(json.dumps(request).encode())
     config = repository.config(stream)
     check_policy(config.agent.commit_policy, wanted)
     author = Author(agent=wanted.agent or config.agent.name, model=wanted.model or config.agent.model)
-    with repository.room(stream, author) as opened:
-        committer = committer_for(repository, opened, author)
+    with repository.room(stream, author) as found:
+        opened(found.pinning)
+        committer = committer_for(repository, found, author)
         committer.complete_notes()
         for _ in range(_ATTEMPTS):
             if wanted.scope == MINE:
                 plan = plan_own(
-                    committer, opened.room.file, wanted, author, open_copy=repository.opener(opened), stream=stream
+                    committer, found.room.file, wanted, author, open_copy=repository.opener(found), stream=stream
                 )
             else:
-                plan = committer.prepare(opened.room, wanted, stream=stream)
+                plan = committer.prepare(found.room, wanted, stream=stream)
             try:
                 result = committer.execute(plan)
             except StreamMoved:
                 head = repository.refs.get(f"refs/heads/{stream}")
-                opened.room.move_base(head, keep=False)
+                found.room.move_base(head, keep=False)
                 continue
-            opened.room.move_base(result.commit, keep=True)
-            opened.room.sync()
+            found.room.move_base(result.commit, keep=True)
+            found.room.sync()
             return commit_answer(result)
     raise StreamBusy(stream)
 

@@ -388,6 +388,12 @@ class Repository:
             attributes=self._of_tree(self.info.work_tree, ".gitattributes") or b"",
         )
 
+    def configure_from_work_tree(self, pinning: "Pinning") -> None:
+        """Let *pinning* go by the configuration that lies in the work tree."""
+        data = self._work_tree_config()
+        if data is not None:
+            pinning.configure(parse_config(data))
+
     def _of_tree(self, work_tree: Path | None, name: str) -> bytes | None:
         """A file at the top of a work tree, else of HEAD's commit."""
         if work_tree is not None:

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +71,38 @@ def _list(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> 
     return DAMAGED if any(row["state"] == "damaged" for row in rows) else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch has done."""
+
+    document: dict[str, Any]
+    code: int
+    """The exit code that says so."""
+
+    def tell(self) -> int:
+        """Say it, and give the exit code."""
+        for one in self.document["failed"]:
+            say(f"{one['path']}: {one['problem']}")
+        fetched, size, here = (self.document[name] for name in ("fetched", "bytes", "here"))
+        say(f"fetched {fetched} artifacts, {size} bytes; {here} were here")
+        for path in self.document["filled_in"]:
+            say(f"{path}: filled in")
+        return self.code
+
+
 def _fetch(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
     """Bring artifacts into the cache, several at a time."""
-    wanted = {item.pin.sha256: item for item in _pinned(place, arguments.patterns) if item.pin is not None}
+    fetched = fetch_pinned(place, found, arguments.patterns)
+    if not arguments.json:
+        return fetched.tell()
+    print_json(fetched.document)
+    return fetched.code
+
+
+def fetch_pinned(place: "Place", found: "Artifacts", patterns: list[str]) -> Fetched:
+    """Bring the stream's artifacts that *patterns* match into the cache, and into a plain work tree that lacks them."""
+    items = [item for item in _pinned(place, patterns) if item.pin is not None]
+    wanted = {item.pin.sha256: item for item in items if item.pin is not None}
     pins = [item.pin for item in wanted.values() if item.pin is not None and not found.cache.has(item.pin.sha256)]
     failed: list[dict[str, str]] = []
     worst = 0
@@ -85,16 +115,28 @@ def _fetch(arguments: argparse.Namespace, place: "Place", found: "Artifacts") ->
 
     with _Meter(found, pins):
         found.hydrator.ensure_many(pins, done=done)
-    size = sum(pin.size for pin in pins if found.cache.has(pin.sha256))
-    if arguments.json:
-        print_json(
-            {"fetched": len(pins) - len(failed), "bytes": size, "here": len(wanted) - len(pins), "failed": failed}
-        )
-    else:
-        for one in failed:
-            say(f"{one['path']}: {one['problem']}")
-        say(f"fetched {len(pins) - len(failed)} artifacts, {size} bytes; {len(wanted) - len(pins)} were here")
-    return worst
+    here = [item.path for item in items if item.pin is not None and found.cache.has(item.pin.sha256)]
+    document = {
+        "fetched": len(pins) - len(failed),
+        "bytes": sum(pin.size for pin in pins if found.cache.has(pin.sha256)),
+        "here": len(wanted) - len(pins),
+        "failed": failed,
+        "filled_in": [path_text(path) for path in _filled_in(place, here)],
+    }
+    return Fetched(document, worst)
+
+
+def _filled_in(place: "Place", paths: list[bytes]) -> list[bytes]:
+    """Have plain Git write the artifacts at *paths* where a work tree has their pointers."""
+    from anvcs.fill_in import fill_in
+    from anvcs_tools.filter_program import filter_program
+
+    repository = place.repository
+    top = repository.info.work_tree
+    if place.view is not None or top is None or repository.info.head_branch != place.stream or not paths:
+        return []
+    repository.use_filter(filter_program())
+    return fill_in(top, paths)
 
 
 class _Meter:
@@ -212,9 +254,10 @@ def _status(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -
 
 def _track(arguments: argparse.Namespace, place: "Place") -> int:
     """Add patterns to the configuration."""
-    from anvcs.config import FILE_NAME
+    from anvcs.config import FILE_NAME, parse_config
     from anvcs.config.editing import add_patterns
     from anvcs_tools.cli.places import NotInWorkTree
+    from anvcs_tools.filter_program import filter_program
 
     top = place.view.mountpoint if place.view else place.repository.info.work_tree
     if top is None:
@@ -226,13 +269,25 @@ def _track(arguments: argparse.Namespace, place: "Place") -> int:
         part = file.with_name(f".{file.name}.new")
         part.write_bytes(after)
         part.replace(file)
+    place.repository.use_filter(filter_program(), parse_config(after).blobs)
+    imported = _take_in(place) if arguments.take_in else None
     if arguments.json:
-        print_json({"file": str(file), "changed": after != before, "patterns": arguments.patterns})
+        told = {"file": str(file), "changed": after != before, "patterns": arguments.patterns}
+        print_json(told | ({} if imported is None else {"imported": imported}))
+    elif imported is not None:
+        say(f"{len(imported)} files are artifacts once they are committed: " + ", ".join(imported))
     elif after == before:
         say("these patterns are tracked already")
     else:
         say(f"wrote {file}: commit it; what matches is an artifact from its next change on")
     return 0
+
+
+def _take_in(place: "Place") -> list[str]:
+    """Make artifacts of files that match and that Git or LFS has."""
+    from anvcs.importing import take_in
+
+    return [path_text(path) for path in take_in(place.repository, place.stream, place.view is None)]
 
 
 def retry_uploads(arguments: argparse.Namespace) -> int:

@@ -269,6 +269,7 @@ def _add_commit_options(commit: argparse.ArgumentParser) -> None:
     )
     commit.add_argument("--allow-empty", action="store_true", help="commit even if nothing changed")
     commit.add_argument("-n", "--no-verify", action="store_true", help="skip the pre-commit and commit-msg hooks")
+    commit.add_argument("--no-upload", action="store_true", help="queue artifacts; `ai-vcs retry-uploads` uploads them")
     _in_repository(commit)
     _stream(commit, "what to commit")
     _json(commit)
@@ -470,6 +471,15 @@ def _add_sharing(commands: _Subparsers) -> None:
         parser = _command(commands, name, f"sharing:{name}", summary,
                           f"ai-vcs {name}\nai-vcs {name} origin --stream main --json")  # fmt: skip
         parser.add_argument("remote", nargs="?", metavar="REMOTE", help="the remote (default: the branch's, or origin)")
+        if name == "push":
+            parser.add_argument(
+                "--allow-unsent", action="store_true", help="push pins of artifacts that are not uploaded yet, too"
+            )
+        else:
+            parser.add_argument(
+                "--artifacts", choices=("lazy", "eager"), default="lazy",
+                help="fetch artifacts when they are opened, or all of the stream's now (default: lazy)",
+            )  # fmt: skip
         _in_repository(parser)
         _stream(parser, "which stream")
         _json(parser)
@@ -493,6 +503,10 @@ def _add_artifacts(commands: _Subparsers) -> None:
     )
     artifacts.add_argument("--all", action="store_true", help="with evict: everything, of any commit")
     artifacts.add_argument("--remote", action="store_true", help="with verify: also ask the store for each version")
+    artifacts.add_argument(
+        "--import", dest="take_in", action="store_true",
+        help="with track: also make artifacts of matching files that Git or LFS has, to be committed; history stays",
+    )  # fmt: skip
     _in_repository(artifacts)
     _stream(artifacts, "whose artifacts")
     _json(artifacts)
@@ -539,4 +553,4 @@ def _add_care(commands: _Subparsers) -> None:
 
 def _add_filter(commands: _Subparsers) -> None:
     _command(commands, "filter-process", "filtering:filter_process", "answer Git about artifacts (Git starts it)",
-             "git config filter.anvcs.process 'ai-vcs filter-process'")  # fmt: skip
+             "ai-vcs filter-process")  # fmt: skip

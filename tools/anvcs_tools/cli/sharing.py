@@ -9,12 +9,15 @@ from anvcs_tools.cli.places import Place, find_place
 if TYPE_CHECKING:
     from anvcs.git.history import Signature
     from anvcs.git.transport import Transport
+    from anvcs_tools.cli.artifacts import Fetched
 
 
 def push(arguments: argparse.Namespace) -> int:
     """Send the stream and its notes."""
     place = find_place(arguments)
     transport, who, _ = _transport(place)
+    if not arguments.allow_unsent:
+        _check_sent(place, arguments.remote or transport.remote_for(place.stream, pushing=True))
     done = transport.push(place.stream, who=who, remote=arguments.remote)
     if arguments.json:
         print_json(
@@ -43,6 +46,7 @@ def pull(arguments: argparse.Namespace) -> int:
     transport, who, signer = _transport(place)
     done = transport.pull(place.stream, who=who, remote=arguments.remote, sign=signer)
     problems = [followed.problem for followed in done.followed if followed.problem]
+    fetched = _fetch_all(place) if arguments.artifacts == "eager" else None
     if arguments.json:
         print_json(
             {
@@ -56,14 +60,35 @@ def pull(arguments: argparse.Namespace) -> int:
                 "fetched": done.fetched.hex(),
                 "notes_changed": done.notes is not None and done.notes.changed,
                 "problems": problems,
+                **({"artifacts": fetched.document} if fetched is not None else {}),
             }
         )
-        return 0
+        return fetched.code if fetched is not None else 0
     notes = "; metadata updated" if done.notes is not None and done.notes.changed else ""
     say(printable(f"{done.branch}: {done.how}, now {done.new.hex()[:12]}{notes}"))
     for problem in problems:
         say(printable(f"warning: {problem}"))
-    return 0
+    return fetched.tell() if fetched is not None else 0
+
+
+def _check_sent(place: Place, remote: str) -> None:
+    """Refuse to publish what nobody else could fetch; repositories without a queue pay one look at a folder."""
+    from contextlib import closing
+
+    from anvcs.unsent import check_sent
+    from anvcs_tools.cli.artifacts import opened
+
+    with closing(opened(place)) as artifacts:
+        check_sent(place.repository.objects, artifacts, place.stream, remote)
+
+
+def _fetch_all(place: Place) -> "Fetched":
+    from contextlib import closing
+
+    from anvcs_tools.cli.artifacts import fetch_pinned, opened
+
+    with closing(opened(place)) as artifacts:
+        return fetch_pinned(place, artifacts, [])
 
 
 def _transport(place: Place) -> "tuple[Transport, Signature, Any]":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anvcs.errors import AnvcsError
+from anvcs_tools.cli.meter import UploadMeter
 from anvcs_tools.cli.output import path_text, print_json, printable, say
 from anvcs_tools.cli.places import Place, find_place
 from anvcs_tools.exit_codes import code_by_name
@@ -136,12 +137,13 @@ def commit(arguments: argparse.Namespace) -> int:
     """Commit, through the view's control file or the library."""
     place = find_place(arguments)
     request = _request(arguments, place)
-    if place.control is not None:
-        answer = ask(place.control / "commit", request)
-    else:
-        from anvcs.offline import commit_room
+    with UploadMeter(place.control) as meter:
+        if place.control is not None:
+            answer = ask(place.control / "commit", request)
+        else:
+            from anvcs.offline import commit_room
 
-        answer = commit_room(place.repository, place.stream, request)
+            answer = commit_room(place.repository, place.stream, request, opened=meter.look_at)
     _selection(place).clear()
     if arguments.json:
         print_json(answer)
@@ -194,6 +196,7 @@ def _request(arguments: argparse.Namespace, place: Place) -> dict[str, Any]:
         "trailers": _pairs(arguments.trailer, "--trailer") or None,
         "allow_empty": arguments.allow_empty or None,
         "no_verify": arguments.no_verify or None,
+        "upload": "later" if arguments.no_upload else None,
         "scope": "mine" if arguments.mine else None,
         "paths": _texts(_paths(arguments, place)) or None,
     }
