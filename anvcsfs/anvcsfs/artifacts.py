@@ -5,6 +5,7 @@ long as a network takes, so it waits in threads that no other request needs.
 """
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ class ArtifactFiles:
         self._read: dict[tuple[int, int, int], bytes] = {}
         self._copies: dict[str, Working] = {}
         self._wholes: dict[str, bytes] = {}
+        self._stopped = False
 
     @property
     def active(self) -> bool:
@@ -161,6 +163,12 @@ class ArtifactFiles:
             return self.pinning.artifacts.state(pin)
         own = isinstance(node.source, Entry) or node.on_disk or node.work is not None
         return State(Where.MODIFIED) if own and self.pinning.pointers.owns(node.path, size) else None
+
+    def stop(self) -> None:
+        """Whoever waits for bytes need not any more; returns at once."""
+        if self.pinning is not None and not self._stopped:
+            self._stopped = True
+            threading.Thread(target=self.pinning.close, name="anvcs-stop", daemon=True).start()
 
     def close(self) -> None:
         """Stop what is under way."""

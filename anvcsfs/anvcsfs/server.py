@@ -68,6 +68,7 @@ def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
         stack.callback(pyfuse3.close, unmount=True)
         gate.listen(parts.view.presence.fileno())
         parts.view.notifier.has_requests = gate.has_requests
+        gate.gone = parts.view.artifacts.stop
         adapter.take_in = parts.table.follower.hear
         parts.view.notifier.start(KernelNotifier())
         stack.callback(parts.view.notifier.stop)
@@ -81,7 +82,7 @@ def serve(spec: ViewSpec, ready: Callable[[], None]) -> int:
 async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_until_unmounted, nursery.cancel_scope)
-        nursery.start_soon(_on_signal)
+        nursery.start_soon(_on_signal, parts)
         nursery.start_soon(_hear, parts, adapter)
         nursery.start_soon(_watch_log, parts, adapter)
         nursery.start_soon(_show_card, parts)
@@ -103,10 +104,11 @@ async def _until_unmounted(scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _on_signal() -> None:
+async def _on_signal(parts: Assembly) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for number in signals:
             log.info("ending on %s", signal.Signals(number).name)
+            parts.view.artifacts.stop()
             pyfuse3.terminate()
             return
 

@@ -1,7 +1,7 @@
 """What a commit does about artifacts: their bytes go to a store, their pins into the tree and the note."""
 
-import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anvcs.artifacts.pieces import Digests
 
 _FILES = (REGULAR, EXECUTABLE)
+_HASHES_KEPT = 1000
 
 
 class Wanted(NamedTuple):
@@ -45,6 +46,8 @@ class CommitArtifacts:
     def __init__(self, git: ObjectStore, pinning: Pinning) -> None:
         self._git = git
         self._pinning = pinning
+        self._hashed: OrderedDict[str, Digests] = OrderedDict()
+        """Of contents that were brought into the cache lately: work is saved, and committed a little later."""
 
     def pins(self, files: Iterable[Wanted], *, later: bool | None) -> dict[bytes, Pin]:
         """A pin for each of *files* that is an artifact: uploaded when this returns, or queued.
@@ -64,20 +67,31 @@ class CommitArtifacts:
             if known is not None:
                 found[item.path] = known
             else:
-                contents[item.path] = _in_cache(artifacts.cache, item)
+                contents[item.path] = self._in_cache(artifacts.cache, item)
         queue = not self._pinning.upload_on_commit if later is None else later
         progress = UploadProgress(0, 0)
         with self._pinning.uploading(progress):
             return found | artifacts.pin(contents, later=queue, progress=progress)
 
     def provisional(self, files: Iterable[Wanted]) -> dict[bytes, Pin]:
-        """Pins that name contents and promise nothing: for work that is saved and not committed."""
+        """Pins that name contents, which are in the cache for now: for work that is saved and not committed."""
         found: dict[bytes, Pin] = {}
         for item in self._artifacts_among(files):
-            digest = item.sha256 or hashlib.sha256(item.data or b"").hexdigest()
-            storage = self._pinning.artifacts.storage
-            found[item.path] = Pin(storage=storage, key=content_key(digest), sha256=digest, size=item.size)
+            artifacts = self._pinning.artifacts
+            content = self._in_cache(artifacts.cache, item)
+            key = content_key(content.sha256)
+            found[item.path] = Pin(storage=artifacts.storage, key=key, sha256=content.sha256, size=content.size)
         return found
+
+    def _in_cache(self, cache: "ContentCache", item: Wanted) -> "Digests":
+        """Have the content in the cache; it is hashed once."""
+        known = self._hashed.get(item.sha256)
+        if known is None or not cache.has(item.sha256):
+            known = _bring(cache, item)
+            self._hashed[known.sha256] = known
+            while len(self._hashed) > _HASHES_KEPT:
+                self._hashed.popitem(last=False)
+        return known
 
     def leaf(self, mode: int, pin: Pin) -> Leaf:
         """The pointer of *pin* as a tree has it."""
@@ -115,8 +129,8 @@ class CommitArtifacts:
         return artifacts.known(item.sha256)
 
 
-def _in_cache(cache: "ContentCache", item: Wanted) -> "Digests":
-    """Have the content in the cache, hashed once and shared with the room's value where the disk can."""
+def _bring(cache: "ContentCache", item: Wanted) -> "Digests":
+    """Bring the content into the cache, shared with the room's value where the disk can."""
     if item.file is None:
         return cache.take_chunks([item.data or b""])
     from anvcs.artifacts.pieces import digest_file

@@ -91,6 +91,6 @@ class Pinning:
 
     def close(self) -> None:
         """Stop what is under way; readers that wait get an error."""
-        for artifacts in (*self._left, self.__dict__.get("artifacts")):
-            if artifacts is not None:
-                artifacts.close()
+        known = self.__dict__.get("artifacts")
+        for artifacts in [*self._left, *([known] if known is not None else [])]:
+            artifacts.close()
