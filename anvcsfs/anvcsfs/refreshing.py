@@ -296,8 +296,15 @@ class Refresher:
         for path in paths:
             node = self._inodes.find_loaded(path)
             if isinstance(node, File) and node.place is Place.SHARED:
+                self._keep_looked_at(node)
                 found[path] = Stat(node.mtime_ns, self._files.size(node), node.ctime_ns, node.ino)
         return found
+
+    def _keep_looked_at(self, node: File) -> None:
+        """An artifact has the change time that it will have after a remount, or Git would read all of it then."""
+        if node.ctime_ns != node.mtime_ns and self._files.pin_of(node) is not None:
+            node.ctime_ns, node.reply = node.mtime_ns, None
+            self._view.notifier.attributes(node.ino)
 
     def remember_times(self, entries: dict[bytes, int]) -> None:
         """Files that stop being entries of the room keep the times they had as such."""
