@@ -41,7 +41,8 @@ class Pointers:
         self.active = bool(blobs.track or blobs.max_git_size)
         """Whether there can be artifacts at all."""
         self._by_size = blobs.max_git_size
-        self.patterns = () if blobs.max_git_size else tuple(blobs.track)
+        twins = (f"{pattern}~*" for pattern in blobs.track if not pattern.startswith("!") and pattern[-1:] != "/")
+        self.patterns = () if blobs.max_git_size else (*blobs.track, *twins)
         """Where pointers may be; empty: anywhere, if there are any."""
         self._ownership = Ownership(blobs.track)
         self._tracked: dict[bytes, bool] = {}
@@ -54,11 +55,20 @@ class Pointers:
         """Whether ``blobs.track`` makes the file at *path* an artifact."""
         known = self._tracked.get(path)
         if known is None:
-            known = self._ownership.tracked(path) and self._may_be(path)
+            known = (self._ownership.tracked(path) or self._is_twin(path)) and self._may_be(path)
             if len(self._tracked) >= _REMEMBERED:
                 self._tracked.clear()
             self._tracked[path] = known
         return known
+
+    def _is_twin(self, path: bytes) -> bool:
+        """Whether this is the loser of two that wrote an artifact (``name~agent``): it is one, too."""
+        directory, slash, name = path.rpartition(b"/")
+        while b"~" in name[1:]:
+            name = name.rpartition(b"~")[0]
+            if self._ownership.tracked(directory + slash + name):
+                return True
+        return False
 
     def owns(self, path: bytes, size: int) -> bool:
         """Whether a file of *size* bytes at *path* is an artifact; an empty one is Git's."""

@@ -61,7 +61,8 @@ def _attribute_lines(pattern: str) -> Iterator[str]:
     bare = text.rstrip("/")
     anchored = "/" in bare
     below = f"{bare}/**" if anchored else f"**/{bare}/**"
-    for one in ([] if text.endswith("/") else [bare]) + [below]:
+    # What two wrote at the same time is there twice, as "name" and as "name~agent".
+    for one in ([] if text.endswith("/") else [bare, f"{bare}~*"]) + [below]:
         yield f"{_quoted(one)} {given}"
 
 

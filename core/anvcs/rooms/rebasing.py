@@ -183,8 +183,11 @@ class Rebaser:
                 return False
             if not flags & BYTES_CHANGED:
                 continue
-            sizes = (put.size for put in core.log.op(seq).payload.puts if put.id == entry.id)
-            if next(sizes, -1) == size and core.base.shows(leaf, path, _hash_at(core, entry, seq)):
+            put = next((put for put in core.log.op(seq).payload.puts if put.id == entry.id), None)
+            if put is None or put.size != size:
+                continue
+            value = put.ref if put.content is Content.OPAQUE else _hash_at(core, entry, seq)
+            if core.base.shows(leaf, path, value):
                 return True
         return False
 
