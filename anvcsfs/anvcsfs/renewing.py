@@ -79,7 +79,8 @@ class Renewer:
             node.work.close()  # nothing in it but what was read
             node.work = None
         pinned = node.pinned is not None and node.pinned.source is not None
-        far = self._view.artifacts.pin_of(old, node.path) is not None  # its old bytes may be anywhere
+        artifacts = self._view.artifacts
+        far = artifacts.active and artifacts.pin_of(old, node.path) is not None  # its old bytes may be anywhere
         if node.opens and not pinned and node.work is None and 0 <= node.size <= BIG_BYTES and not far:
             node.pinned = Pin(old)
         node.size = -1

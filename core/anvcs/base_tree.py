@@ -81,6 +81,11 @@ class GitBaseTree:
             with file.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").digest()
 
+    @property
+    def has_wholes(self) -> bool:
+        """Whether there can be artifacts."""
+        return self._pointers is not None and self._pointers.active
+
     def is_whole(self, path: bytes, size: int, oid: Oid | None) -> bool:
         """Whether a file of *size* bytes at *path*, where the blob *oid* was, is an artifact."""
         pointers = self._pointers

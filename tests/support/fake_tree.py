@@ -66,6 +66,8 @@ class FakeTree:
     def shown_hash(self, oid: Oid, path: bytes) -> bytes:
         return hashlib.sha256(self.blobs[oid]).digest()
 
+    has_wholes = False
+
     def is_whole(self, path: bytes, size: int, oid: Oid | None) -> bool:
         return False
 

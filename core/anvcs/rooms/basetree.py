@@ -36,6 +36,10 @@ class BaseTree(Protocol):
     def shown_hash(self, oid: Oid, path: bytes) -> bytes:
         """SHA-256 of what `show` gives, whatever its size, without holding it in memory."""
 
+    @property
+    def has_wholes(self) -> bool:
+        """Whether `is_whole` is worth asking."""
+
     def is_whole(self, path: bytes, size: int, oid: Oid | None) -> bool:
         """Whether a file of *size* bytes at *path*, where the blob *oid* was, is never text (an artifact).
 

@@ -157,6 +157,8 @@ class Saver:
     def whole(self, path: bytes, data: bytes) -> tuple[Content, bytes, int] | None:
         """What *data* is at *path* if the file there is no text, whatever it contains."""
         core = self._core
+        if not core.base.tree.has_wholes:
+            return None
         entry, oid = core.state.by_path.get(path), None
         if entry is not None:
             oid = Oid(entry.ref) if entry.content is Content.GIT else None
