@@ -179,7 +179,8 @@ def _mount(objects: ObjectStore, commit: Oid, top: Path, stack: contextlib.ExitS
     def end() -> None:
         process.stdin.close()  # type: ignore[union-attr]  # asserted above
         process.stdout.close()  # type: ignore[union-attr]  # as above
-        process.wait()
+        if process.wait() != 0:  # it died, and what it has mounted is still there
+            subprocess.run(["fusermount3", "-uz", os.fspath(top)], check=False, capture_output=True, cwd="/")
 
     if answer == "ready":
         stack.callback(end)
