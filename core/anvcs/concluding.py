@@ -81,7 +81,7 @@ def conclude(repository: Repository, stored: Stored, *, author: Author, message:
         except StreamMoved:
             continue
         waiting = stored.proposal
-        let_room_follow(repository, waiting.target, result.commit)
+        remarks += let_room_follow(repository, waiting.target, result.base, result.commit)
         remarks += _clear(repository, stored, result.commit)
         return Outcome(
             outcome="merged", source=waiting.source, target=waiting.target, commit=result.commit, before=result.base,

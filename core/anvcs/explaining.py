@@ -32,13 +32,17 @@ def _blocks(objects: ObjectStore, merged: Merged, file: FileResult) -> list[dict
     base, ours, theirs = (_blob(objects, one) for one in (file.stages.base, file.stages.ours, file.stages.theirs))
     by_ours, by_theirs = _Side(base, ours), _Side(base, theirs)
     lines, entities = split_lines(text), entity_lines(file.path, text)
-    blocks = []
+    blocks: list[dict[str, Any]] = []
+    told: list[Dispute] = []
     for a0, a1, b0, b1 in line_hunks(base, text):
         decision = _decision((a0, a1), lines[b0:b1], by_ours, by_theirs)
         dispute = next((one for one in file.disputes if _meets(one, b0 + 1, b1)), None)
+        if dispute is not None and dispute in told:
+            continue  # several of its lines look like the base's
+        told += [dispute] if dispute is not None else []
         blocks.append(
             {
-                "lines": [b0 + 1, b1],
+                "lines": [b0 + 1, b1] if dispute is None else list(dispute.lines),
                 "entity": dispute.entity if dispute is not None else entities(b0 + 1),
                 "decision": f"conflict: {dispute.reason}" if dispute is not None else decision,
             }

@@ -202,7 +202,7 @@ class StreamMerger:
         self._remarks += [
             f"{one.checkout.work_tree} could not follow: {one.problem}" for one in followed if one.problem
         ]
-        let_room_follow(self._repository, self._target, sides.theirs)
+        self._remarks += let_room_follow(self._repository, self._target, sides.ours, sides.theirs)
         return self._outcome("fast-forward", sides, commit=sides.theirs, merged=merged, guards=guards)
 
     # A real merge
@@ -228,7 +228,7 @@ class StreamMerger:
             return self._propose(sides, merged, failed, guards)
         result = self._commit(sides, merged, guards)
         self._remarks += result.remarks
-        let_room_follow(self._repository, self._target, result.commit)
+        self._remarks += let_room_follow(self._repository, self._target, sides.ours, result.commit)
         return self._outcome("merged", sides, commit=result.commit, merged=merged, guards=guards)
 
     def _assisted(self, merged: Merged) -> Merged:

@@ -153,6 +153,16 @@ def test_uncommitted_work_of_the_target_is_carried_over(place: Path, run: Run) -
         assert [change.path for change in opened.room.changes()] == [b"draft", b"x"]
 
 
+def test_an_uncommitted_edit_of_a_file_that_the_merge_renames(place: Path, run: Run) -> None:
+    commit(place, "moves", {"m.py": CODE, "gone": "gone\n", "named": BASE["x"]}, _oid(place, "start"))
+    with Repository.open(place).room("main", Author(agent="ann")) as opened:
+        opened.room.write(b"x", b"ONE\n2\n3\n4\n5\n6\n")
+    answer = run("merge", "moves")
+    assert answer["notes"] == ["x has uncommitted changes and is named now: the changes stay under the old name"]
+    with Repository.open(place).room("main") as opened:
+        assert [(change.path, change.status) for change in opened.room.changes()] == [(b"x", "A")]
+
+
 def test_a_checkout_in_the_way_refuses(place: Path, run: Run) -> None:
     (place / "x").write_text("own change\n")
     before = head(place)
