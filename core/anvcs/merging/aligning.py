@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from anvcs.linediff import sequence_hunks
-from anvcs.merging.trees import Item
+from anvcs.merging.trees import Item, Unsplittable
 
 _WORD = re.compile(rb"\w+|[^\w\s]")
 _ALIKE = 0.6
@@ -13,12 +13,28 @@ _ALIKE = 0.6
 _ALIKE_IN_PLACE = 0.4
 """The same where both stand at the same place among their neighbours."""
 _MOST_PAIRS = 4000
+_MOST_ITEMS = 6000
+"""Items of both versions, without those that are the same at both ends, up to which they are looked at one by one."""
 _WORTH_FOLLOWING = 24
 """Bytes from which a text that stands elsewhere is taken for the same one moved."""
 
 
 def align(base: Sequence[Item], side: Sequence[Item]) -> list[int | None]:
-    """For each item of *side* the index of its version in *base*."""
+    """For each item of *side* the index of its version in *base*; raises `Unsplittable` for far too many."""
+    olds, news = [item.core.text for item in base], [item.core.text for item in side]
+    most = min(len(olds), len(news))
+    head = next((at for at in range(most) if olds[at] != news[at]), most)
+    most -= head
+    tail = next((at for at in range(most) if olds[-1 - at] != news[-1 - at]), most)
+    if len(olds) + len(news) - 2 * (head + tail) > _MOST_ITEMS:
+        raise Unsplittable
+    inner = _align(base[head : len(base) - tail], side[head : len(side) - tail])
+    found: list[int | None] = [*range(head)]
+    found += [match + head if match is not None else None for match in inner]
+    return [*found, *range(len(base) - tail, len(base))]
+
+
+def _align(base: Sequence[Item], side: Sequence[Item]) -> list[int | None]:
     tokens, others = _tokens(base, side)
     found: list[int | None] = [None] * len(side)
     free: set[int] = set(range(len(base)))
@@ -40,7 +56,9 @@ def twins(
     left: Sequence[Item], right: Sequence[Item], new_left: Sequence[int], new_right: Sequence[int]
 ) -> dict[int, int]:
     """New items of *right* that *left* has, too: by key, or, of those without, by text."""
-    apart = _said_apart(left) or _said_apart(right)
+    fresh = [*(left[at] for at in new_left), *(right[at] for at in new_right)]
+    joining = any(item.member is not None and item.member.joins for item in fresh)
+    apart = joining and (_said_apart(left) or _said_apart(right))
 
     def name(item: Item) -> tuple[str, bytes]:
         if not item.key or (apart and item.member is not None and item.member.joins):

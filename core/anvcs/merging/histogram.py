@@ -13,6 +13,9 @@ from anvcs.linediff import Hunk, sequence_hunks, split_lines
 _TOO_FREQUENT = 64
 """Occurrences above which a line is no place to begin."""
 
+_MOST_WORK = 500_000
+"""Lines to look at before what is left goes to a quicker method: each run that is kept means a look at all around it."""
+
 
 def histogram_hunks(old: bytes, new: bytes) -> list[Hunk]:
     """What differs between two texts, in lines that end at newlines only."""
@@ -23,13 +26,15 @@ def compared(a: Sequence[bytes], b: Sequence[bytes]) -> list[Hunk]:
     """``(a_first, a_end, b_first, b_end)`` of all parts that differ, ascending."""
     in_a, in_b = bytearray(len(a)), bytearray(len(b))
     pending = [(0, len(a), 0, len(b))]
+    work = 0
     while pending:
         a0, a1, b0, b1 = pending.pop()
+        work += a1 - a0 + b1 - b0
         if a0 == a1 or b0 == b1:
             _mark(in_a, a0, a1)
             _mark(in_b, b0, b1)
             continue
-        run = _best_run(a, b, (a0, a1, b0, b1))
+        run = _best_run(a, b, (a0, a1, b0, b1)) if work < _MOST_WORK else None
         if run is None:
             for x0, x1, y0, y1 in sequence_hunks(a[a0:a1], b[b0:b1]):
                 _mark(in_a, a0 + x0, a0 + x1)

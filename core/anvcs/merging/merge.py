@@ -37,7 +37,7 @@ class Options:
     """How to merge, whatever the file."""
 
     seconds: float = 2.0
-    """After which the structure is left alone and lines decide; 0: at once."""
+    """Of processor time, after which the structure is left alone and lines decide; 0: at once."""
     hunks: Hunks = histogram_hunks
     """What finds differing lines."""
     marking: Marking = PLAIN
@@ -100,7 +100,7 @@ class _Work:
         self.keep_common = options.marking.style == "diff3"
         self.lines = line_merge(base, left, right, options.hunks)
         self.notes: list[str] = []
-        self.deadline = time.monotonic() + options.seconds
+        self.deadline = time.thread_time() + options.seconds
 
     def merged(self) -> tuple[list[Piece], How]:
         by_lines = self.lines.pieces()

@@ -14,6 +14,7 @@ from anvcs.merging.trees import Node, start_of_line
 
 _WORTH_FOLLOWING = 16
 """Bytes from which a text is taken for the same one in another place."""
+_MOST = 50
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$")
 
 
@@ -39,7 +40,7 @@ def replayed(texts: Sequence[bytes], gone: Sequence[Gone]) -> tuple[list[bytes],
     """*texts* (base, left, right) with changes made where things went, and which; ``None``: there are none."""
     edits: dict[int, list[tuple[int, int, bytes]]] = {0: [], 1: []}
     followed: set[int] = set()
-    for each in gone:
+    for each in gone[:_MOST]:
         there = list(_places(texts[each.taker + 1], each.base))
         if len(there) == 1 and len(list(_places(texts[0], each.base))) == 1:
             start, stop, indent = there[0]

@@ -35,6 +35,9 @@ class Clashing(NamedTuple):
     reason: Reason
 
 
+_MOST_CONTESTED = 200
+_LARGEST_REGION = 4000
+"""Items of a list that both sides rewrote, from which they aren't looked at one by one."""
 Order = list[Version | Clashing]
 
 
@@ -108,6 +111,8 @@ class _Ordering:
             gone = [name for name in range(len(self.base)) if self._is_contested(name, number, moves)]
             if not gone:
                 continue
+            if len(gone) > _MOST_CONTESTED:
+                raise Unsure
             self._refuse_replaced(number, gone)
             order = self.orders[number]
             for name in gone:
@@ -148,6 +153,8 @@ class _Ordering:
     def _region(self, base: list[int], left: list[int], right: list[int]) -> list[int | Clashing]:
         if right in (base, left):
             return [*left]
+        if len(left) + len(right) > _LARGEST_REGION:
+            raise Unsure
         if left == base:
             return [*right]
         if self._may_move((set(left) ^ set(base)) | (set(right) ^ set(base))):

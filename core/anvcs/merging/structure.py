@@ -17,6 +17,9 @@ from anvcs.merging.setting import Setting
 from anvcs.merging.trees import INSIDE, Item, Node, Parts, Source, Unsplittable, label_of, shown, split, spread
 from anvcs.model.merge import Reason
 
+_STEPS = 256
+"""Items between two looks at the clock."""
+
 
 class TooSlow(Exception):
     """The deadline has passed."""
@@ -44,6 +47,10 @@ class TreeMerge:
         """The merged text; raises `TooSlow`."""
         return self.node(self.base.root, self.left.root, self.right.root)
 
+    def _look_at_the_clock(self) -> None:
+        if time.thread_time() > self._deadline:
+            raise TooSlow
+
     def right_as_taken(self) -> bytes:
         """Right's text with left's in those places where that was taken without asking."""
         text = self.right.text
@@ -53,8 +60,7 @@ class TreeMerge:
 
     def node(self, base: Node, left: Node, right: Node) -> list[Piece]:
         """Three versions of one node as one."""
-        if time.monotonic() > self._deadline:
-            raise TooSlow
+        self._look_at_the_clock()
         texts = base.text, left.text, right.text
         settled = unequal(*texts)
         if settled is not None:
@@ -142,10 +148,13 @@ class TreeMerge:
 
     def _parts(self, base: Parts, left: Parts, right: Parts, listing: Listing | None) -> list[Piece]:
         order = merged_order(base, left, right, listing, self.moves)
+        self._look_at_the_clock()
         setting = Setting(base, left, right, listing)
         out = self._ends(base.head, left.head, right.head) + self._text(base.prefix, left.prefix, right.prefix)
         last = len(order) - 1
         for at, entry in enumerate(order):
+            if at % _STEPS == 0:
+                self._look_at_the_clock()
             if isinstance(entry, Clashing):
                 out.append(self._named(Clash(*setting.clash_texts(entry, is_last=at == last), entry.reason)))
             else:
@@ -171,6 +180,10 @@ class TreeMerge:
         return out + self._text(*setting.tails(version, is_last))
 
     def _core(self, base: Item | None, left: Item | None, right: Item | None, setting: Setting) -> list[Piece]:
+        if base is not None and left is not None and right is not None:
+            settled = unequal(base.core.text, left.core.text, right.core.text)
+            if settled is not None:
+                return [settled]
         label = self._label(next(item for item in (base, left, right) if item is not None))
         if label:
             self._entities.append(label)

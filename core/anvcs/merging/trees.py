@@ -104,11 +104,14 @@ def _ends_with(pattern: re.Pattern[bytes], text: bytes, at: int) -> bool:
 def _children(node: Node) -> list[Node]:
     source, profile = node.source, node.source.profile
     kids: list[Node] = []
-    for index, ts in enumerate(node.ts.children):
+    cursor = node.ts.walk()  # which field a child has would else be looked for from the first child on
+    more = cursor.goto_first_child()
+    while more:
+        ts, field = cursor.node, cursor.field_name or ""
+        more = cursor.goto_next_sibling()
         if not source.text[ts.start_byte : ts.end_byte].strip():  # a missing token, the end of a line
             continue
-        end = _end(source, ts)
-        kid = Node(source, ts, node.ts.field_name_for_child(index) or "", ts.start_byte, end)
+        kid = Node(source, ts, field, ts.start_byte, _end(source, ts))
         if _starts_with_lines(ts, profile):
             _adopt(kid, kids)
         kids.append(kid)
@@ -283,15 +286,37 @@ class Unsplittable(Exception):
 class Item:
     """One item with what belongs to it: ``lead core gap separator tail``, which are all of its bytes."""
 
-    __slots__ = ("core", "gap", "group", "key", "lead", "member", "separator", "tail")
+    __slots__ = ("_inside", "_named", "core", "gap", "lead", "separator", "tail")
 
-    def __init__(self, lead: bytes, core: "Node | Floating") -> None:
+    def __init__(self, lead: bytes, core: "Node | Floating", inside: Node | None = None, key: bytes = b"") -> None:
         self.lead = lead
         self.core = core
         self.gap = self.separator = self.tail = b""
-        self.key = b""
-        self.member: Member | None = None
-        self.group = ""
+        self._inside = inside
+        self._named: tuple[Member | None, bytes] | None = None if inside is not None else (None, key)
+
+    def _name(self) -> "tuple[Member | None, bytes]":
+        # Only asked for where versions differ: most items of most lists are the same in all.
+        if self._named is None:
+            assert self._inside is not None
+            self._named = member_of(self.core, self._inside) if isinstance(self.core, Node) else (None, b"")
+        return self._named
+
+    @property
+    def member(self) -> Member | None:
+        """What the profile says of it."""
+        return self._name()[0]
+
+    @property
+    def key(self) -> bytes:
+        """What tells it from others; ``b""``: nothing."""
+        return self._name()[1]
+
+    @property
+    def group(self) -> str:
+        """What it may change places with."""
+        member = self.member
+        return member.group if member is not None else ""
 
     @property
     def text(self) -> bytes:
@@ -379,7 +404,7 @@ class _Cutter:
         else:
             self._loosen(kid.start)
             self.pending.clear()
-            self._add(Item(self.text[self.at : kid.start], kid), kid.end)
+            self._add(Item(self.text[self.at : kid.start], kid, self.node), kid.end)
 
     def _add(self, item: Item, end: int) -> None:
         self.items.append(item)
@@ -430,12 +455,6 @@ class _Cutter:
             self._add(
                 Item(self.text[self.at : first.start], Floating(self.node.source, first.start, last.end)), last.end
             )
-        for item in self.items:
-            if isinstance(item.core, Node):
-                item.member, item.key = member_of(item.core, self.node)
-                item.group = item.member.group if item.member else ""
-            else:
-                item.key = b""
         text = self.text
         start = self.head.end if self.head else self.node.start
         stop = self.foot.start if self.foot else self.node.end
@@ -451,10 +470,8 @@ def spread(node: Node) -> Parts:
     seen: dict[str, int] = {}
     text = node.source.text
     for kid in node.kids:
-        item = Item(text[at : kid.start], kid)
         name = kid.field or kid.type
         seen[name] = seen.get(name, 0) + 1
-        item.key = f"{name}\0{seen[name]}".encode()
-        items.append(item)
+        items.append(Item(text[at : kid.start], kid, key=f"{name}\0{seen[name]}".encode()))
         at = kid.end
     return Parts(node, b"", items, text[at : node.end])
