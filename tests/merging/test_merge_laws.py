@@ -218,3 +218,11 @@ def test_a_missing_grammar_is_told(monkeypatch):
     found = merge_file(b"x = 1\n", b"import a\nx = 1\n", b"import b\nx = 1\n", "a.py")
     assert not found.clean
     assert "not installed" in found.notes[0]
+
+
+def test_a_file_that_both_added_shows_only_what_differs():
+    shared = b"".join(b"line %d\n" % number for number in range(10))
+    found = merge_file(b"", b"a\n" + shared + b"b\n", b"c\n" + shared + b"d\n", "a.txt")
+    assert [(each.left, each.right) for each in found.conflicts] == [(b"a\n", b"c\n"), (b"b\n", b"d\n")]
+    few = merge_file(b"", b"a\nx\nb\n", b"c\nx\nd\n", "a.txt")
+    assert [(each.left, each.right) for each in few.conflicts] == [(b"a\nx\nb\n", b"c\nx\nd\n")]

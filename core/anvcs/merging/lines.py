@@ -5,7 +5,7 @@ Git counts it, unless they are the same change.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from anvcs.linediff import Hunk, split_lines
@@ -81,6 +81,30 @@ def _chunks(left: Sequence[Hunk], right: Sequence[Hunk]) -> Iterator[Chunk]:
             by_left=bool(ours),
             by_right=bool(theirs),
         )
+
+
+def refined(clash: Clash, hunks: Hunks = histogram_hunks) -> list[Piece]:
+    """Two texts without a base as what they share and clashes of the rest, as Git shows them.
+
+    Few shared lines between two clashes stay in them: what somebody has to look at is easier to read whole.
+    """
+    left, right = split_lines(clash.left), split_lines(clash.right)
+    out: list[Piece] = []
+    at = other = 0
+    for a0, a1, b0, b1 in hunks(clash.left, clash.right):
+        shared = left[at:a0]
+        before = out[-1] if out else None
+        if isinstance(before, Clash) and len(shared) <= _FEW:
+            mine, theirs = b"".join(left[at:a1]), b"".join(right[other:b1])
+            out[-1] = replace(before, left=before.left + mine, right=before.right + theirs)
+        else:
+            out += (b"".join(shared), replace(clash, left=b"".join(left[a0:a1]), right=b"".join(right[b0:b1])))
+        at, other = a1, b1
+    out.append(b"".join(left[at:]))
+    return [piece for piece in out if piece]
+
+
+_FEW = 3
 
 
 def touching(left: Sequence[Hunk], right: Sequence[Hunk]) -> Iterator[tuple[int, int, range, range]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from anvcs.merging.accepting import keeps_words, new_doubles, still_parses
 from anvcs.merging.entries import SETS, TABLES, merged_sets, merged_tables
 from anvcs.merging.histogram import histogram_hunks
-from anvcs.merging.lines import Hunks, line_merge
+from anvcs.merging.lines import Hunks, line_merge, refined
 from anvcs.merging.marking import PLAIN, Marking, finished
 from anvcs.merging.meaning import Doubt, contested, doubts, given_by_both, lost_names
 from anvcs.merging.moving import replayed
@@ -109,9 +109,9 @@ class _Work:
         decided = self._entries(by_lines)
         if decided is not None:
             return whole_lines(decided, keep_common=self.keep_common), How.AST
-        by_lines = whole_lines(by_lines, keep_common=self.keep_common)
+        by_lines = whole_lines(self._refined(by_lines), keep_common=self.keep_common)
         structured = self._structured()
-        if structured is not None and size_of(structured) <= size_of(by_lines):
+        if structured is not None and (size_of(structured) <= size_of(by_lines) or _has_same_key(structured)):
             return structured, How.AST
         return by_lines, How.LINE
 
@@ -125,6 +125,16 @@ class _Work:
         if structured is not None and (_tells(structured, found) or _settles(structured, clean)):
             return structured, How.AST
         return whole_lines(contested(self.lines, found, self.profile), keep_common=True), How.LINE
+
+    def _refined(self, pieces: list[Piece]) -> list[Piece]:
+        if self.keep_common:
+            return pieces
+        hunks = self.options.hunks
+        return [
+            part
+            for piece in pieces
+            for part in (refined(piece, hunks) if isinstance(piece, Clash) and not piece.base else [piece])
+        ]
 
     def _entries(self, by_lines: list[Piece]) -> list[Piece] | None:
         """The merge of a file that is a set of lines, or a table."""
@@ -153,8 +163,8 @@ class _Work:
             pieces = whole_lines(merge.pieces(), keep_common=self.keep_common)
             followed = None if is_clean(pieces) else self._followed(merge, profile)
             if followed is not None and size_of(followed) < size_of(pieces):
-                return followed
-            return pieces if self._is_sound(pieces, merge, profile) else None
+                return self._refined(followed)
+            return self._refined(pieces) if self._is_sound(pieces, merge, profile) else None
         except (TooSlow, RecursionError):
             self.notes.append("the file's structure was too much for the time there is, so lines were merged")
             return None
@@ -189,6 +199,11 @@ class _Work:
             self.notes.append(f"one side uses what the other deleted or renamed: {', '.join(lost)}")
             return False
         return not new_doubles(merged, sources, given_by_both(self.lines, profile))
+
+
+def _has_same_key(pieces: list[Piece]) -> bool:
+    """Whether there is something to decide that the merge of lines may have overlooked: two of one name, far apart."""
+    return any(isinstance(piece, Clash) and piece.reason is Reason.SAME_KEY for piece in pieces)
 
 
 def _settles(pieces: list[Piece], doubtful: list[Piece]) -> bool:
