@@ -51,6 +51,11 @@ class ArtifactFiles:
         if self.pinning is not None:
             self.pinning.pointers.rules_changed()
 
+    def tell_git(self, common_dir: Path) -> None:
+        """Other files are artifacts now: Git learns that a moment later."""
+        assert self.pinning is not None  # the caller has looked
+        threading.Thread(target=self.pinning.tell_git, args=(common_dir,), name="anvcs-filter", daemon=True).start()
+
     def pin(self, oid: Oid, path: bytes) -> Pin | None:
         """What blob *oid* at *path* stands for."""
         return None if self.pinning is None else self.pinning.pointers.pin(oid, path)

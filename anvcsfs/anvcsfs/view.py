@@ -449,7 +449,8 @@ class View:
             return
         self._config = data
         try:
-            pinning.configure(parse_config(data or b""))
+            if pinning.configure(parse_config(data or b"")):
+                self.artifacts.tell_git(self.git.common_dir)
         except ConfigInvalid as error:
             log.warning("the configuration is not used as it stands: %s", error)
 

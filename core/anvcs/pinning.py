@@ -4,9 +4,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anvcs.config import Config
+from anvcs.errors import AnvcsError
+from anvcs.git.filter_setup import filter_program, install_filter
 from anvcs.git.objects import ObjectStore
 from anvcs.git.skeleton import Skeleton
 from anvcs.pointers import Pointers
@@ -40,8 +43,8 @@ class Pinning:
         """Whether a commit uploads what it pins, if its request doesn't say."""
         return self._config.blobs.upload_on_commit
 
-    def configure(self, config: Config) -> None:
-        """Go by another configuration; what is open goes on under the old one."""
+    def configure(self, config: Config) -> bool:
+        """Go by another configuration, what is open goes on under the old one; whether other files are artifacts."""
         old, self._config = self._config, config
         if config.blobs != old.blobs:
             self.pointers.configure(config.blobs)
@@ -53,6 +56,15 @@ class Pinning:
         ):
             self._left.append(known)
             del self.__dict__["artifacts"]
+        return config.blobs != old.blobs
+
+    def tell_git(self, common_dir: Path) -> None:
+        """Let Git ask the filter about the files that are artifacts now."""
+        blobs = self._config.blobs
+        try:
+            install_filter(common_dir, blobs.track, everything=bool(blobs.max_git_size), program=filter_program())
+        except (AnvcsError, OSError):
+            log.warning("Git could not be told which files are artifacts; `ai-vcs init` does that", exc_info=True)
 
     @contextmanager
     def uploading(self, progress: "UploadProgress") -> Iterator[None]:

@@ -6,6 +6,8 @@ at the exact rules itself, so a path too many does no harm.
 """
 
 import re
+import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -19,21 +21,28 @@ _BLOCK = re.compile(re.escape(_BEGIN) + rb"\n.*?" + re.escape(_END) + rb"\n", re
 _LFS = re.compile(rb"(?m)^(?![#\s]).*[ \t]filter=lfs(?:[ \t].*)?$")
 
 
+def filter_program() -> str:
+    """How Git starts our filter: by this very Python, which need not be on anybody's path."""
+    return f"{shlex.quote(sys.executable)} -m anvcs_tools filter-process"
+
+
 def install_filter(
-    common_dir: Path, patterns: Iterable[str], *, everything: bool, program: str, attributes: bytes = b""
+    common_dir: Path, patterns: Iterable[str], *, everything: bool, program: str, attributes: bytes | None = None
 ) -> bool:
     """Have Git ask our filter about *patterns* (or *everything*); whether something was changed.
 
-    *attributes* is the top ``.gitattributes``.
+    *attributes* is the top ``.gitattributes``; None: what it gives to LFS is as it was.
     """
     lines = ["* filter=anvcs"] if everything else []
     lines += [line for pattern in patterns for line in _attribute_lines(pattern)]
     if not lines:
         return remove_filter(common_dir)
-    block = b"\n".join(
-        (_BEGIN, *(line.encode("utf-8", "surrogateescape") for line in lines), *_LFS.findall(attributes), _END)
-    )
-    changed = _write(common_dir / "info" / "attributes", block + b"\n")
+    file = common_dir / "info" / "attributes"
+    if attributes is None:
+        known = _BLOCK.search(file.read_bytes()) if file.exists() else None
+        attributes = known[0] if known is not None else b""
+    ours = [line.encode("utf-8", "surrogateescape") for line in lines]
+    changed = _write(file, b"\n".join((_BEGIN, *ours, *_LFS.findall(attributes), _END)) + b"\n")
     git = Git(common_dir)
     for key, value in (("filter.anvcs.process", program), ("filter.anvcs.required", "true")):
         if git.run("config", "--local", "--get", key, allow=(1,)).out.rstrip(b"\n") != value.encode():

@@ -129,7 +129,7 @@ def fetch_pinned(place: "Place", found: "Artifacts", patterns: list[str]) -> Fet
 def _filled_in(place: "Place", paths: list[bytes]) -> list[bytes]:
     """Have plain Git write the artifacts at *paths* where a work tree has their pointers."""
     from anvcs.fill_in import fill_in
-    from anvcs_tools.filter_program import filter_program
+    from anvcs.git.filter_setup import filter_program
 
     repository = place.repository
     top = repository.info.work_tree
@@ -256,8 +256,8 @@ def _track(arguments: argparse.Namespace, place: "Place") -> int:
     """Add patterns to the configuration."""
     from anvcs.config import FILE_NAME, parse_config
     from anvcs.config.editing import add_patterns
+    from anvcs.git.filter_setup import filter_program
     from anvcs_tools.cli.places import NotInWorkTree
-    from anvcs_tools.filter_program import filter_program
 
     top = place.view.mountpoint if place.view else place.repository.info.work_tree
     if top is None:

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anvcs.git.filter_setup import filter_program
 from anvcs.model.secret import Secret
 from anvcs_tools.cli.output import print_json, say
-from anvcs_tools.filter_program import filter_program
 
 if TYPE_CHECKING:
     from anvcs.config import Config

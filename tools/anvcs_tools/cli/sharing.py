@@ -46,6 +46,7 @@ def pull(arguments: argparse.Namespace) -> int:
     transport, who, signer = _transport(place)
     done = transport.pull(place.stream, who=who, remote=arguments.remote, sign=signer)
     problems = [followed.problem for followed in done.followed if followed.problem]
+    _tell_git(place)
     fetched = _fetch_all(place) if arguments.artifacts == "eager" else None
     if arguments.json:
         print_json(
@@ -80,6 +81,15 @@ def _check_sent(place: Place, remote: str) -> None:
 
     with closing(opened(place)) as artifacts:
         check_sent(place.repository.objects, artifacts, place.stream, remote)
+
+
+def _tell_git(place: Place) -> None:
+    """Patterns may have come along."""
+    blobs = place.repository.config(place.stream).blobs
+    if blobs.track or blobs.max_git_size:
+        from anvcs.git.filter_setup import filter_program
+
+        place.repository.use_filter(filter_program(), blobs)
 
 
 def _fetch_all(place: Place) -> "Fetched":

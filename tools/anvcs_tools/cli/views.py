@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anvcs.git.filter_setup import filter_program
 from anvcs.mounts import real_directory
 from anvcs_tools.cli.output import print_json, print_table, say
-from anvcs_tools.filter_program import filter_program
 from anvcs_tools.mounting.options import MountOptions, parse_options
 from anvcs_tools.mounting.places import check_fuse, check_place, stale_view
 
