@@ -12,15 +12,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from anvcs.artifacts.pieces import digest_chunks
 from anvcs.git.program import git_program
-from anvcs.model.pin import Pin
+from anvcs.model.pin import Pin, content_key
 from anvcs.model.pointer import LIMIT, decode_pointer, encode_pointer, is_pointer
 from anvcs.pinning import Pinning
-
-if TYPE_CHECKING:
-    from anvcs.artifacts.pieces import Digests
 
 _IN_MEMORY: Final = 8 << 20
 _CHUNK: Final = 1 << 20
@@ -31,8 +29,19 @@ _AT_ONCE: Final = 16
 class ArtifactFilter:
     """The filter of one work tree."""
 
-    def __init__(self, pinning: Pinning, staged: Callable[[bytes], Iterable[bytes]], *, in_view: bool) -> None:
-        """*staged* gives the blobs that Git's index and HEAD have at a path, the small ones."""
+    def __init__(
+        self,
+        pinning: Pinning,
+        staged: Callable[[bytes], Iterable[bytes]],
+        *,
+        in_view: bool = False,
+        only_looks: bool = False,
+    ) -> None:
+        """*staged* gives the blobs that Git's index and HEAD have at a path, the small ones.
+
+        *only_looks*: Git compares, and keeps nothing of what it is given (``diff``, ``status``); neither is kept here.
+        """
+        self._only_looks = only_looks
         self._pinning = pinning
         self._staged = staged
         self._in_view = in_view
@@ -48,7 +57,7 @@ class ArtifactFilter:
             return [start]
         whole = chain([start], content)
         if self._pinning.pointers.tracked(path):
-            return [self._pointer(path, self._pinning.artifacts.cache.take_chunks(whole))]
+            return [self._pointer(path, whole)]
         return self._by_size(path, whole)
 
     def _by_size(self, path: bytes, whole: Iterator[bytes]) -> Iterable[bytes]:
@@ -62,16 +71,22 @@ class ArtifactFilter:
         chunks = _closing(kept)
         if not self._pinning.pointers.owns(path, size):
             return chunks
-        return [self._pointer(path, self._pinning.artifacts.cache.take_chunks(chunks))]
+        return [self._pointer(path, chunks)]
 
-    def _pointer(self, path: bytes, content: "Digests") -> bytes:
-        """The pointer that stands for *content*: the one that is committed, if it is the same."""
+    def _pointer(self, path: bytes, whole: Iterator[bytes]) -> bytes:
+        """The pointer that stands for a content: the one that is committed, if it is the same."""
+        artifacts = self._pinning.artifacts
+        content = digest_chunks(whole) if self._only_looks else artifacts.cache.take_chunks(whole)
         for blob in self._staged(path):
             pin = self._pinning.pointers.read(blob, path)
             if pin is not None and pin.sha256 == content.sha256:
+                artifacts.cache.release(content.sha256)
                 return blob
-        artifacts = self._pinning.artifacts
-        return encode_pointer(artifacts.pin({path: content}, later=True)[path])
+        known = artifacts.known(content.sha256)
+        if self._only_looks and known is None:
+            key = content_key(content.sha256)
+            known = Pin(storage=artifacts.storage, key=key, sha256=content.sha256, size=content.size)
+        return encode_pointer(known or artifacts.pin({path: content}, later=True)[path])
 
     def smudge(self, path: bytes, content: Iterator[bytes], *, may_wait: bool) -> Iterable[bytes] | None:
         """The bytes of a pointer's artifact; anything else stays as it is."""

@@ -34,6 +34,10 @@ def test_git_keeps_bytes_out_and_work_trees_have_them(checkout: Path):
     pointer = git("show", "HEAD:model.pt", cwd=checkout)
     assert pointer.startswith("anvcs artifact 1\n")
     model.write_bytes(b"changed")
+    queued = sorted((checkout / ".git" / "anvcs" / "queue" / "uploads").iterdir())
+    assert {"-size 5242880", "+size 7"} < set(git("diff", cwd=checkout).splitlines())
+    assert git("status", "--porcelain", cwd=checkout) == " M model.pt"
+    assert sorted((checkout / ".git" / "anvcs" / "queue" / "uploads").iterdir()) == queued  # looking keeps nothing
     git("stash", "-q", cwd=checkout)
     assert model.read_bytes() == MODEL
     git("stash", "pop", "-q", cwd=checkout)

@@ -10,6 +10,9 @@ from anvcs_tools.cli.output import say
 _WRITES_ELSEWHERE = frozenset({"archive", "cat-file", "checkout-index"})
 """Commands of Git whose output does not go into the work tree, so a view can't take a pointer for its artifact."""
 
+_LOOKS = frozenset({"blame", "describe", "diff", "diff-files", "diff-index", "grep", "log", "show", "status"})
+"""Commands of Git that hash files of the work tree and keep nothing of them."""
+
 
 def filter_process(_: argparse.Namespace) -> int:
     """Carry on a conversation with Git."""
@@ -22,7 +25,9 @@ def filter_process(_: argparse.Namespace) -> int:
     in_view = repository.store.views in repository.info.git_dir.parents
     staged = StagedBlobs(top)
     with repository.pinning(top) as pinning:
-        work = ArtifactFilter(pinning, staged, in_view=in_view and _git_command() not in _WRITES_ELSEWHERE)
+        command = _git_command()
+        apart = in_view and command not in _WRITES_ELSEWHERE
+        work = ArtifactFilter(pinning, staged, in_view=apart, only_looks=command in _LOOKS)
         FilterProcess(sys.stdin.buffer, sys.stdout.buffer, work, say).serve()
     staged.close()
     return 0
