@@ -379,6 +379,13 @@ class Follower:
         elif noted != base:
             self._update_index(noted, base, [], keep_staged=True)
 
+    @property
+    def _lacks_index(self) -> bool:
+        """Whether it couldn't be made, for somebody held its lock, and that is over."""
+        if self.index.waiting or (self._admin / "index").exists():
+            return False
+        return not (self._admin / "index.lock").exists()
+
     def _built(self, base: Oid) -> None:
         self.note_index(base)
         self._index_stamp = self._stamp()
@@ -403,6 +410,8 @@ class Follower:
         self.follow()
         if self.waiting_since is not None:
             raise Later(lambda: time.sleep(_PAUSE_S))
+        if self._lacks_index:
+            self.build_index()
         if self.index.waiting:
             raise Later(self.index.run)
 

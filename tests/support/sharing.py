@@ -152,6 +152,7 @@ def slow_git(view: MountedView, command: str, folder: Path) -> Iterator[SlowGit]
         program.symlink_to(os.path.realpath(sys.executable))
     name = view.description["view"]
     admin = view.store / "views" / name / "git"
+    (view.path / ".git").read_bytes()  # as Git does, which waits there for the view's index
     words = [str(program), "-c", _STEPS, command, str(admin), str(view.path)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         try:
