@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from anvcs.linediff import sequence_hunks
 from anvcs.merging.trees import Item, Unsplittable
 
-_WORD = re.compile(rb"\w+|[^\w\s]")
+_WORD = re.compile(rb"\w+")
 _ALIKE = 0.6
 """Share of words in common from which two items of one type are versions of one."""
-_ALIKE_IN_PLACE = 0.4
+ALIKE_IN_PLACE = 0.4
 """The same where both stand at the same place among their neighbours."""
 _MOST_PAIRS = 4000
 _MOST_ITEMS = 6000
@@ -84,7 +84,7 @@ def likeness(one: bytes, other: bytes) -> float:
     """How many of the words of two texts are common to both, 0 to 1."""
     first, second = Counter(_WORD.findall(one)), Counter(_WORD.findall(other))
     total = first.total() + second.total()
-    return 2 * (first & second).total() / total if total else 1.0
+    return 2 * (first & second).total() / total if total else float(one == other)
 
 
 def _tokens(base: Sequence[Item], side: Sequence[Item]) -> tuple[list[bytes], list[bytes]]:
@@ -129,13 +129,14 @@ def _pair_alike(
     if not olds or not news or len(olds) * len(news) > _MOST_PAIRS:
         return
     in_place = len(olds) == len(news)
+    alone = len(olds) == len(news) == 1  # then it is another version, however unlike
     scores: list[tuple[float, int, int]] = []
     for x, old in enumerate(olds):
         for y, new in enumerate(news):
             if base[old].core.type != side[new].core.type or (_is_named(base[old]) and _is_named(side[new])):
                 continue
             score = likeness(base[old].core.text, side[new].core.text)
-            if score >= (_ALIKE_IN_PLACE if in_place and x == y else _ALIKE):
+            if alone or score >= (ALIKE_IN_PLACE if in_place and x == y else _ALIKE):
                 scores.append((score, x, y))
     taken: list[tuple[int, int]] = []
     for _, x, y in sorted(scores, key=lambda each: (-each[0], each[1:])):

@@ -8,6 +8,7 @@ changed are merged in turn.
 import time
 from dataclasses import replace
 
+from anvcs.merging.aligning import ALIKE_IN_PLACE, likeness
 from anvcs.merging.lines import Hunks, merge_lines
 from anvcs.merging.moving import Moves
 from anvcs.merging.ordering import Clashing, Unsure, Version, merged_order
@@ -74,6 +75,8 @@ class TreeMerge:
         listing = base.listing()
         try:
             if listing is None:
+                if _is_swapped(base, left) or _is_swapped(base, right):
+                    return self.whole(*texts)
                 pieces = self._parts(spread(base), spread(left), spread(right), None)
             else:
                 parts = split(base, listing), split(left, listing), split(right, listing)
@@ -194,6 +197,8 @@ class TreeMerge:
             if base is None:
                 return self._both_added(left, right)
             if isinstance(base.core, Node) and isinstance(left.core, Node) and isinstance(right.core, Node):
+                if not base.key and min(_likeness(base, left), _likeness(base, right)) < ALIKE_IN_PLACE:
+                    return self.whole(base.core.text, left.core.text, right.core.text)
                 pieces = self.node(base.core, left.core, right.core)
                 if is_clean(pieces) or left.member is None or not left.member.yields:
                     return pieces
@@ -215,8 +220,9 @@ class TreeMerge:
             joined = self._joined(left.core, right.core)
             if joined is not None:
                 return joined
-        reason = Reason.SAME_KEY if left.key else Reason.BOTH_ADDED
-        return [self._named(Clash(b"", left.core.text, right.core.text, reason, detail=shown(left.key)))]
+        if member is None or not member.key:
+            return [self._named(Clash(b"", left.core.text, right.core.text, Reason.BOTH_ADDED))]
+        return [self._named(Clash(b"", left.core.text, right.core.text, Reason.SAME_KEY, detail=shown(left.key)))]
 
     def _joined(self, left: Node, right: Node) -> list[Piece] | None:
         """Two nodes that differ only in lists whose items may stand in any order: with the items of both."""
@@ -250,6 +256,27 @@ class TreeMerge:
             return [left]
         pieces = self._prose(base, left, right)
         return [left] if not is_clean(pieces) and left.split() == right.split() else pieces
+
+
+def _likeness(one: Item, other: Item) -> float:
+    return likeness(one.core.text, other.core.text)
+
+
+def _is_swapped(base: Node, side: Node) -> bool:
+    """Whether a part stands where another part was, as when somebody turns a condition round."""
+    before = [kid.text for kid in base.kids if kid.named]
+    after = [kid.text for kid in side.kids if kid.named]
+    for at, text in enumerate(before):
+        part = text.strip()
+        if len(part) < _WORTH_COMPARING or (at < len(after) and part in after[at]):
+            continue
+        elsewhere = (other for there, other in enumerate(after) if there != at and part in other)
+        if any(other not in before for other in elsewhere):
+            return True
+    return False
+
+
+_WORTH_COMPARING = 4
 
 
 def _is_prose(node: Node) -> bool:

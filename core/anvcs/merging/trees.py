@@ -467,11 +467,8 @@ def spread(node: Node) -> Parts:
     """Any other node as its children, each with the white space before it."""
     items: list[Item] = []
     at = node.start
-    seen: dict[str, int] = {}
     text = node.source.text
     for kid in node.kids:
-        name = kid.field or kid.type
-        seen[name] = seen.get(name, 0) + 1
-        items.append(Item(text[at : kid.start], kid, key=f"{name}\0{seen[name]}".encode()))
+        items.append(Item(text[at : kid.start], kid, key=(kid.field or kid.type).encode()))
         at = kid.end
     return Parts(node, b"", items, text[at : node.end])
