@@ -53,6 +53,10 @@ class Setting:
         verbatim = base.node.source.profile.verbatim
         self._verbatim = frozenset(verbatim)
 
+    def is_mixed(self) -> bool:
+        """Whether items stand on lines of their own on one side, and not on the other."""
+        return self._styles[1].on_lines != self._styles[2].on_lines
+
     # --- an item by its parts
 
     def leads(self, version: Version, is_first: bool) -> tuple[bytes, bytes, bytes]:

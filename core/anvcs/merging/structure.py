@@ -153,6 +153,8 @@ class TreeMerge:
         order = merged_order(base, left, right, listing, self.moves)
         self._look_at_the_clock()
         setting = Setting(base, left, right, listing)
+        if setting.is_mixed() and unequal(base.prefix, left.prefix, right.prefix) is None:
+            raise Unsure  # each side has set it in another way
         out = self._ends(base.head, left.head, right.head) + self._text(base.prefix, left.prefix, right.prefix)
         last = len(order) - 1
         for at, entry in enumerate(order):
