@@ -150,6 +150,10 @@ class Artifacts:
 
         return Uploader(self.cache, self.store, self.storage, compress=self._config.blobs.compress)
 
+    def forget(self, sha256: str) -> None:
+        """The store has lost a content: whoever commits it next uploads it again."""
+        self._known.forget(sha256)
+
     # What waits
 
     def unsent(self) -> list[Waiting]:

@@ -8,7 +8,7 @@ import pytest
 
 from anvcs.artifact_access import Artifacts, UploadProgress
 from anvcs.artifacts import registry
-from anvcs.artifacts.errors import NoSuchVersion, StorageNotConfigured, StoreBusy
+from anvcs.artifacts.errors import NoSuchVersion, StorageNotConfigured, StoreBusy, StoreUnreachable
 from anvcs.artifacts.hydrating import Where
 from anvcs.artifacts.pieces import PIECE
 from anvcs.artifacts.uploading import key_for
@@ -149,6 +149,22 @@ def test_a_failed_upload_pins_nothing_and_a_queued_one_stays(make, content, tmp_
             (waiting,) = artifacts.unsent()
             assert (waiting.tries, waiting.error) == (tries, str(error))
     assert [error for _, error in artifacts.retry_uploads()] == [None]
+
+
+def test_without_a_connection_the_queue_is_left_at_once(make, content, tmp_path, monkeypatch):
+    artifacts = make()
+    store = faulty(artifacts, tmp_path)
+    contents = {b"%d" % size: artifacts.keep(content(size)) for size in (100, 101, 102)}
+    artifacts.pin(contents, later=True)
+
+    def away(*args, **kwargs):
+        raise StoreUnreachable("faulty", "no route")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "upload", away, raising=False)
+        assert len(list(artifacts.retry_uploads())) == 1
+    assert len(artifacts.unsent()) == 3
+    assert len(list(artifacts.retry_uploads())) == 3
 
 
 def test_a_damaged_entry_of_the_queue_is_told_and_stays(make, content):

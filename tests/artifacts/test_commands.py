@@ -73,7 +73,8 @@ def test_artifacts_come_and_go(project):
     assert states(project, "*.pt") == {"a.pt": "local"}
     assert project.json("artifacts", "evict", "--all") == {"evicted": 1, "bytes": 1000}
     fetched = project.json("artifacts", "fetch")
-    assert fetched == {"fetched": 2, "bytes": 3000, "here": 0, "failed": []}
+    filled_in = ["a.pt", "data/b.bin"]
+    assert fetched == {"fetched": 2, "bytes": 3000, "here": 0, "failed": [], "filled_in": filled_in}
     assert project.json("artifacts", "fetch")["here"] == 2
     assert project.json("artifacts", "verify", "--remote") == {"verified": 2, "damaged": [], "missing": []}
     (listed,) = project.json("artifacts", "list", "a.pt")["artifacts"]
@@ -88,6 +89,7 @@ def test_what_is_gone_from_the_store_is_told(project):
     artifacts.store.delete_version("a.pt", pins["a.pt"].version_id)
     (missing,) = project.json("artifacts", "verify", "--remote", code=exit_codes.REMOTE)["missing"]
     assert missing["path"] == "a.pt"
+    assert artifacts.pin({b"c.pt": artifacts.cache.take_chunks([b"a" * 1000])})[b"c.pt"].key == "c.pt"  # again
     project.run("artifacts", "evict", "--all")
     told = project.json("artifacts", "fetch", code=exit_codes.REMOTE)
     assert told["fetched"] == 1

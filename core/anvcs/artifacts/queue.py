@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anvcs.artifacts.cache import ContentCache
-from anvcs.artifacts.errors import ArtifactError, NotCached
+from anvcs.artifacts.errors import ArtifactError, NotCached, StoreUnreachable
 from anvcs.artifacts.protocol import BlobStore
 
 
@@ -67,7 +67,7 @@ class UploadQueue:
     def drain(
         self, cache: ContentCache, find_store: Callable[[str], BlobStore]
     ) -> Iterator[tuple[Waiting, ArtifactError | None]]:
-        """Upload everything, one by one; what fails stays, with the reason."""
+        """Upload everything, one by one; what fails stays, with the reason. Ends when the store can't be reached."""
         for item in self.waiting():
             try:
                 if not item.key:
@@ -78,6 +78,8 @@ class UploadQueue:
                 if item.key:
                     self._write(replace(item, tries=item.tries + 1, error=str(error)), durable=False)
                 yield item, error
+                if isinstance(error, StoreUnreachable):
+                    return
             else:
                 self._file(item.sha256).unlink(missing_ok=True)
                 if item.content:

@@ -212,6 +212,8 @@ def _verify(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -
             try:
                 there = found.store_of(item.pin).exists(item.pin.key, item.pin.version_id or None)
                 problem = "" if there else "the store doesn't have this version"
+                if not there:
+                    found.forget(item.pin.sha256)
             except ArtifactError as error:
                 problem = str(error)
             if problem:
