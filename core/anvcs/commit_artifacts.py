@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FILES = (REGULAR, EXECUTABLE)
 _HASHES_KEPT = 1000
+_MOST_TOLD = 2000
 
 
 class Wanted(NamedTuple):
@@ -100,7 +101,10 @@ class CommitArtifacts:
         return Leaf(mode, oid)
 
     def described(self, pins: dict[bytes, Pin], leaves: dict[bytes, Leaf | None]) -> tuple[dict[str, object], ...]:
-        """The full pins of a commit that changes *leaves*, for its note; a renamed artifact is among them."""
+        """The full pins of a commit that changes *leaves*, for its note; a renamed artifact is among them.
+
+        Of very many only the first: a note is read as a whole, and the tree has them all.
+        """
         pointers = self._pinning.pointers
         found: dict[bytes, Pin] = dict(pins)
         for path, leaf in leaves.items():
@@ -108,9 +112,11 @@ class CommitArtifacts:
                 pin = pointers.pin(leaf.oid, path)
                 if pin is not None:
                     found[path] = pin
-        return tuple(
-            {"path": path.decode("utf-8", "backslashreplace"), **pin.document()} for path, pin in sorted(found.items())
-        )
+        told: list[dict[str, object]] = [
+            {"path": path.decode("utf-8", "backslashreplace"), **pin.document()}
+            for path, pin in sorted(found.items())[:_MOST_TOLD]
+        ]
+        return (*told, {"more": len(found) - _MOST_TOLD}) if len(found) > _MOST_TOLD else tuple(told)
 
     def _artifacts_among(self, files: Iterable[Wanted]) -> list[Wanted]:
         pointers = self._pinning.pointers

@@ -86,10 +86,21 @@ def _print_status(document: dict[str, Any]) -> None:
         print("look at conflicts: .anvcs/conflicts, `ai-vcs conflicts`")
     if document["selected"]:
         print(printable("the next `ai-vcs commit` takes only: " + ", ".join(document["selected"])))
+    _print_artifacts(document.get("artifacts") or {})
     if document.get("problem"):
         say(f"problem: {document['problem']}")
     if document.get("last_error"):
         say(f"last failed request: {document['last_error'].get('message')}")
+
+
+def _print_artifacts(told: dict[str, Any]) -> None:
+    for one in told.get("fetching", ()):
+        share = 100 * one["here"] // max(one["size"], 1)
+        print(printable(f"  fetching {one['key']}: {share} % of {one['size']} bytes"))
+    if told.get("queued"):
+        print(f"{told['queued']} objects of artifacts are not uploaded yet: `ai-vcs retry-uploads`")
+    for one in told.get("failures", ()):
+        say(f"artifact {one['message']}")
 
 
 def add(arguments: argparse.Namespace) -> int:
