@@ -140,9 +140,10 @@ class Table(Names):
             found.st_ctime_ns,
             FOREVER_S,
         )
-        if self.view.artifacts.active and node.place is Place.PENDING and self.follower.units.unit is not None:
+        artifacts, apart = self.view.artifacts, self.view.detached
+        if artifacts.active and node.place is Place.PENDING and (apart or self.follower.units.unit is not None):
             # Git notes in its index what it sees when it has written, and that is going to be an artifact.
-            return self.view.artifacts.as_it_will_be(node.path, self.view.real(node.path), status)
+            return artifacts.as_it_will_be(node.path, self.view.real(node.path), status)
         return status
 
     def setattr(self, ino: int, change: AttributeChange, number: int | None, caller: Caller) -> Node:
