@@ -311,13 +311,22 @@ class Server:
         )
 
 
+_MOTO = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()  # it ends with the tests
+from moto.server import main
+main(["-H", "127.0.0.1", "-p", sys.argv[1]])
+"""
+
+
 def start_moto(log: Path) -> tuple[subprocess.Popen[bytes], Server]:
     """moto's server on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            [sys.executable, "-c", _MOTO, str(port)],
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "1000"},
@@ -346,8 +355,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         return
     process, server = start_moto(tmp_path_factory.mktemp("moto") / "log")
     yield server
-    process.terminate()
-    process.wait(10)
+    process.communicate(timeout=10)  # it ends when its standard input does
 
 
 @pytest.fixture
