@@ -255,3 +255,45 @@ def test_git_in_a_view_moves_pins_and_no_bytes(pinned: Desk):
     assert pinned.pointer("model.pt").startswith("anvcs artifact 1\n")
     assert git("-c", "core.fsmonitor=", "status", "--porcelain", cwd=view) == ""
     assert pinned.state("model.pt") == "queued"
+
+
+def test_a_view_that_is_killed_while_it_uploads(desk: Desk):
+    path = desk.path / "model.pt"
+    path.write_bytes(MODEL)
+    before = git("rev-parse", "main", cwd=desk.view.repository)
+    desk.store.hold()
+    writer = subprocess.Popen(
+        ["tee", str(desk.view.control / "commit")], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    assert writer.stdin is not None
+    writer.stdin.write(b"never made")
+    writer.stdin.close()
+    eventually(desk.store.asked, 60)
+    assert desk.status()["artifacts"]["uploading"][0]["bytes"] == len(MODEL)
+    assert (desk.path / "plain.txt").read_text() == "plain\n"
+    desk.view.kill()
+    writer.wait(60)
+    desk.store.let_go()
+    assert git("rev-parse", "main", cwd=desk.view.repository) == before
+    desk.view.mount()
+    assert path.read_bytes() == MODEL
+    assert desk.save("made")["ok"]
+    assert desk.pointer("model.pt").startswith("anvcs artifact 1\n")
+
+
+def test_views_on_a_machine_need_no_store_between_them(pinned: Desk, mounted):
+    other = mounted(
+        pinned.view.repository, pinned.path.parent / "other", "--agent", "bob", init=False, **pinned.store.env
+    )
+    mine, theirs = pinned.path / "model.pt", other.path / "model.pt"
+    with theirs.open("r+b", buffering=0) as second, mine.open("r+b", buffering=0) as first:
+        first.write(b"first")
+        second.write(b"second")
+    pinned.store.go_away()
+    eventually(lambda: (other.path / "model.pt~").exists() and (pinned.path / "model.pt~").exists(), 60)
+    assert theirs.read_bytes()[:10] == b"second" + MODEL[6:10]
+    for view in (pinned.path, other.path):  # the last writer has the name, and the other's work is there
+        assert (view / "model.pt").read_bytes()[:10] == b"second" + MODEL[6:10]
+        assert (view / "model.pt~").read_bytes()[:10] == b"first" + MODEL[5:10]
+    assert pinned.save("both", upload="later")["ok"]
+    assert pinned.pointer("model.pt~").startswith("anvcs artifact 1\n")
