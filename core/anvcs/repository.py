@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anvcs.config import FILE_NAME, MAX_BYTES, Config, config_template, parse_config
+from anvcs.config import FILE_NAME, MAX_BYTES, Config, ConfigInvalid, config_template, parse_config
 from anvcs.config.storage import BlobsConfig
 from anvcs.errors import AnvcsError
 from anvcs.git import setup
@@ -426,7 +426,8 @@ class Repository:
         room, skeleton, pinning = opened
         own = room.entry(FILE_NAME.encode())
         if own is not None and own.mode in _FILES:
-            pinning.configure(parse_config(room.read(own)))
+            with contextlib.suppress(ConfigInvalid):  # being edited: the committed one holds
+                pinning.configure(parse_config(room.read(own)))
         paths = [path for entry in room.changed() for path in (entry.path, entry.base_path) if path]
         folders = {b""} | {folder for path in paths for folder in _above(path)}
         for path in (folder + name for folder in sorted(folders) for name in _RULE_FILES):

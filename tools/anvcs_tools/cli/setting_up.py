@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anvcs.config import ConfigInvalid
 from anvcs.git.filter_setup import filter_program
 from anvcs.model.secret import Secret
 from anvcs_tools.cli.output import print_json, say
@@ -18,7 +19,10 @@ def init(arguments: argparse.Namespace) -> int:
     from anvcs.repository import Repository
 
     repository, report = Repository.init(Path(arguments.path), write_config=arguments.config)
-    repository.use_filter(filter_program())
+    try:
+        repository.use_filter(filter_program())
+    except ConfigInvalid as error:
+        say(f"warning: {error}")  # every command that needs it says so, too
     if arguments.json:
         print_json(
             {

@@ -85,7 +85,13 @@ def _check_sent(place: Place, remote: str) -> None:
 
 def _tell_git(place: Place) -> None:
     """Patterns may have come along."""
-    blobs = place.repository.config(place.stream).blobs
+    from anvcs.config import ConfigInvalid
+
+    try:
+        blobs = place.repository.config(place.stream).blobs
+    except ConfigInvalid as error:
+        say(printable(f"warning: {error}"))
+        return
     if blobs.track or blobs.max_git_size:
         from anvcs.git.filter_setup import filter_program
 
