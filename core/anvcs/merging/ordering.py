@@ -122,7 +122,7 @@ class _Ordering:
     def _is_contested(self, name: int, number: int, moves: Moves) -> bool:
         """Whether side *number* deleted what the other changed, and it was not followed elsewhere."""
         base, here, there = self.base[name].core, self.where[number], self.where[1 - number].get(name)
-        if name in here or there is None or there.core.text == base.text:
+        if name in here or there is None or _says_the_same(self.base[name], there):
             return False
         if isinstance(base, Node) and isinstance(there.core, Node):
             if base.start in moves.followed:
@@ -230,6 +230,15 @@ class _Ordering:
 
 def _as_it_is(text: bytes) -> bytes:
     return text
+
+
+def _says_the_same(one: Item, other: Item) -> bool:
+    """Whether two versions of an item differ in white space around it at most, and not in a comment."""
+    return (one.core.text, one.lead.strip(), one.tail.strip()) == (
+        other.core.text,
+        other.lead.strip(),
+        other.tail.strip(),
+    )
 
 
 def _run(one: Sequence[int], other: Sequence[int]) -> int:

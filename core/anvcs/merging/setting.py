@@ -14,6 +14,7 @@ class _Style:
     def __init__(self, parts: Parts) -> None:
         self.places = {id(item): at for at, item in enumerate(parts.items)}
         self.count = len(parts.items)
+        self.prefix = parts.prefix
         self.items = items = parts.items
         self.first_lead = items[0].lead if items else None
         self.lead = next((item.lead for item in reversed(items[1:]) if not item.lead.strip()), None)
@@ -30,11 +31,14 @@ class _Style:
         )
 
     def indent(self) -> bytes | None:
-        """The white space that a line of its own starts with, for an item."""
-        lead = self.lead if self.lead is not None else self.first_lead
-        if lead is None:
-            return None
-        return lead[lead.rfind(b"\n") + 1 :]
+        """The white space before the last item that is the first on its line; ``None`` if there is none."""
+        found: bytes | None = None
+        begins = not self.prefix or self.prefix.endswith(b"\n")
+        for item in self.items:
+            if begins or b"\n" in item.lead:
+                found = item.lead[item.lead.rfind(b"\n") + 1 :]
+            begins = (item.core.text + item.tail).endswith(b"\n")
+        return found
 
 
 class Setting:
