@@ -179,7 +179,7 @@ class _Parsed:
 
     def doubles(self, sides: tuple[_Side, _Side], words: set[bytes]) -> list[Doubt]:
         """Names that both sides gave to something."""
-        if not words:
+        if not words or any(self.source(name).has_error for name in _INPUTS):  # no telling what belongs to what
             return []
         found: list[Doubt] = []
         for name in new_doubles(self.source("merged"), [self.source(name) for name in _INPUTS], words):
