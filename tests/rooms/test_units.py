@@ -8,7 +8,7 @@ from anvcs.model.ids import Oid
 from anvcs.model.unit import Step
 from anvcs.rooms.forking import copy_room, remove_room
 from anvcs.rooms.room import Room
-from support.rooms import Place, shown
+from support.rooms import Place, closed_at_last, shown
 
 TEXT = b"one\ntwo\nthree\nfour\nfive\n"
 
@@ -44,7 +44,7 @@ def fork_of(place: Place, room: Room) -> Room:
     file = place.folder / "aside.sqlite"
     copy_room(room.file, file)
     author = room.author
-    return Room.open(file, tree=place.tree, objects=place.objects, author=author)
+    return closed_at_last(Room.open(file, tree=place.tree, objects=place.objects, author=author))
 
 
 def test_a_copy_is_the_room_and_goes_its_own_way(place: Place, base: Oid):

@@ -144,6 +144,14 @@ class LogFile:
         self._hold()
         fresh = not self.file.exists()
         db = self._connect(_OPENING_WAIT_MS)
+        try:
+            self._prepare(db, base, fresh=fresh)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _prepare(self, db: sqlite3.Connection, base: Oid | None, *, fresh: bool) -> None:
         if fresh or not db.execute("SELECT 1 FROM sqlite_master").fetchone():
             schema.create(db, base)
         schema.verify(db, self.file)
@@ -153,7 +161,6 @@ class LogFile:
         # Checkpoints cost milliseconds: a background thread does them.
         db.execute("PRAGMA wal_autocheckpoint=0")
         db.execute(f"PRAGMA busy_timeout={_STEP_MS}")
-        return db
 
     def _hold(self) -> None:
         """Let a repair, which replaces the file, see that it is in use."""

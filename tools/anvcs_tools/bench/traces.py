@@ -121,8 +121,17 @@ class ViewDesk:
     file: Path
 
     def read(self) -> bytes:
-        """The file."""
-        return self.file.read_bytes()
+        """The file: it may be larger than what one read gives of one version, so it is read until nobody has saved meanwhile."""
+        while True:
+            before = self.file.stat()
+            data = self.file.read_bytes()
+            after = self.file.stat()
+            if (
+                (before.st_mtime_ns, before.st_size)
+                == (after.st_mtime_ns, after.st_size)
+                == (after.st_mtime_ns, len(data))
+            ):
+                return data
 
     def save(self, data: bytes) -> None:
         """As editors that rewrite."""
