@@ -353,7 +353,10 @@ class Follower:
 
         def update() -> None:
             untouched = self._stamp() == self._index_stamp
-            indexing.update_after_commit(self._admin, old, new, stats, owner, keep_staged=keep_staged)
+            noted = self._noted_index() if self.index.behind else None
+            start, keep = (old, keep_staged) if noted is None else (noted, True)
+            indexing.update_after_commit(self._admin, start, new, stats, owner, keep_staged=keep)
+            self.index.caught_up()
             self.note_index(new)
             if untouched:  # what is new in it is ours: nothing that Git was told to add
                 self._index_stamp = self._stamp()
@@ -372,23 +375,38 @@ class Follower:
         base = self._view.room.base
         if base is None:
             return
-        noted = Oid(bytes.fromhex(self._index_base.read_text())) if self._index_base.exists() else None
+        noted = self._noted_index()
         if noted is None or not (self._admin / "index").exists():
-            self.index.add(self._stat_job(base))
-            self.index.add(lambda: self._built(base))
+            self._make_index(base)
         elif noted != base:
             self._update_index(noted, base, [], keep_staged=True)
+        else:
+            self.index.caught_up()
+
+    def _make_index(self, base: Oid) -> None:
+        build = self._stat_job(base)
+
+        def make() -> None:
+            build()
+            self.index.caught_up()
+            self.note_index(base)
+            self._index_stamp = self._stamp()
+
+        self.index.add(make)
+
+    def _noted_index(self) -> Oid | None:
+        try:
+            return Oid(bytes.fromhex(self._index_base.read_text()))
+        except FileNotFoundError:
+            return None
 
     @property
     def _lacks_index(self) -> bool:
-        """Whether it couldn't be made, for somebody held its lock, and that is over."""
-        if self.index.waiting or (self._admin / "index").exists():
+        """Whether it couldn't be made or brought along, on a full disk or a locked one, and that may be over."""
+        index = self.index
+        if index.waiting or index.resting or not (index.behind or not (self._admin / "index").exists()):
             return False
         return not (self._admin / "index.lock").exists()
-
-    def _built(self, base: Oid) -> None:
-        self.note_index(base)
-        self._index_stamp = self._stamp()
 
     def meet_git(self, pid: int) -> None:
         """The process *pid*, Git perhaps, looks for the repository: what it is going to build on is shown first.

@@ -45,6 +45,10 @@ LOCK_SECONDS = 5.0
 _PAUSE_SECONDS = 0.01
 _HURRIES = 5
 """How often an update is made without the lock before it takes the lock first."""
+_FAULT = 1
+"""What Python exits with after an exception that nobody caught."""
+_PREVENTED = 3
+_LOCKED = 4
 _ATTRIBUTES = b".gitattributes"
 _DIRECTORY = b"040000"
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -370,17 +374,35 @@ def start(job: Job) -> "subprocess.Popen[bytes]":
 
 
 def finish(child: "subprocess.Popen[bytes]") -> int:
-    """Wait for a child of `start`; the number of entries."""
+    """Wait for a child of `start`; the number of entries.
+
+    Raises:
+        IndexingFailed: Git or the disk stood in the way.
+        IndexLocked: Another process kept the index locked.
+        RuntimeError: A fault of ours.
+    """
     out, complaint = child.communicate()
+    text = complaint.decode(errors="replace")
+    if child.returncode == _FAULT:
+        raise RuntimeError(text)
+    if child.returncode == _LOCKED:
+        raise IndexLocked(Path(text))
     if child.returncode != 0:
-        raise IndexingFailed(complaint.decode(errors="replace"))
+        raise IndexingFailed(text)
     return int(out)
 
 
 def main() -> int:
     """Build the index of the job on standard input; prints the number of entries."""
     gc.disable()  # a short life with many objects and no cycles
-    count = build(Job.from_json(sys.stdin.buffer.read()))
+    try:
+        count = build(Job.from_json(sys.stdin.buffer.read()))
+    except IndexLocked as held:
+        sys.stderr.write(str(held.lock))
+        return _LOCKED
+    except (AnvcsError, OSError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return _PREVENTED
     sys.stdout.write(f"{count}\n")
     return 0
 
@@ -388,4 +410,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)  # freeing half a million objects one by one takes longer than writing the file
