@@ -58,8 +58,8 @@ class Assembly:
                     job()
             self.table.follower.units.leave_behind()
             self.view.room.checkpoint()
-        except (AnvcsError, OSError, sqlite3.Error):
-            log.warning("work in progress was not saved as a commit", exc_info=True)  # it is in the room
+        except (AnvcsError, OSError, sqlite3.Error) as problem:
+            log.warning("work in progress, which is in the room, was not saved as a commit too: %s", problem)
 
     def note_readers(self) -> Callable[[], None] | None:
         """Write down who read what; what is returned, if anything, is to be done in a thread."""

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import sqlite3
 
 from anvcs.errors import AnvcsError
+from anvcs.git.program import GitFailed
 
 ERRNO: dict[str, int] = {
     # requests
@@ -136,11 +138,18 @@ ERRNO: dict[str, int] = {
 }
 """Class name → errno; by name, so that nothing is imported only to be listed.  A test walks every leaf."""
 
+_GIT_NO_SPACE = "No space left on device"
+"""Git speaks English to us."""
+
 
 def errno_of(error: BaseException) -> int:
     """The errno for *error*; EIO when nothing fits better."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
+    if isinstance(error, GitFailed) and _GIT_NO_SPACE in error.stderr:
+        return errno.ENOSPC
+    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return errno.ENOSPC
     for kind in type(error).__mro__:
         number = ERRNO.get(kind.__name__)
         if number is not None:

@@ -209,15 +209,15 @@ class Follower:
         try:
             if not self.take_in():
                 self._view.presence.poke()
-        except (AnvcsError, OSError, sqlite3.Error):
-            log.warning("what another process did could not be taken in yet", exc_info=True)
+        except (AnvcsError, OSError, sqlite3.Error) as problem:
+            log.warning("what another process did could not be taken in yet: %s", problem)
 
     def hear_git(self) -> None:
         """A command of Git has ended, before a request: the next program shall see what it left."""
         try:
             self.follow()
-        except (AnvcsError, OSError, sqlite3.Error, Later):
-            log.info("what a command of git did could not be taken in yet", exc_info=True)
+        except (AnvcsError, OSError, sqlite3.Error, Later) as problem:
+            log.info("what a command of git did could not be taken in yet: %s", problem)
 
     def _base_was_moved(self, before: Oid | None, base: Oid) -> None:
         """Another process has brought the room to the commit *base*: the index follows."""

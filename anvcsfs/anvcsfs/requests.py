@@ -7,6 +7,7 @@ the thousand call the table themselves and come here only when that raised somet
 
 import errno
 import logging
+import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -139,8 +140,10 @@ class Requests(pyfuse3.Operations):
         """`in_thread` for our own tasks."""
         try:
             await self.in_thread(job)
+        except (AnvcsError, OSError, sqlite3.Error) as problem:
+            log.warning("housekeeping failed, and is tried again: %s", problem)
         except Exception:  # the next occasion may do better; the mount must not end
-            log.warning("housekeeping failed", exc_info=True)
+            log.exception("housekeeping failed")
 
     async def in_thread(self, job: Callable[[], T], limiter: trio.CapacityLimiter | None = None) -> T:
         """Run *job* in a thread, one of *limiter*'s if given, while other requests are served."""

@@ -4,10 +4,14 @@ import errno
 import importlib
 import os
 import pkgutil
+import sqlite3
+
+import pytest
 
 import anvcs
 import anvcsfs
 from anvcs.errors import AnvcsError
+from anvcs.git.program import GitFailed
 from anvcsfs.errnos import ERRNO, errno_of, words_of
 
 
@@ -56,3 +60,15 @@ def test_a_subclass_means_what_its_class_means():
         pass
 
     assert errno_of(Fresh.__new__(Fresh)) == errno.ENOENT
+
+
+def test_a_full_disk_is_told_as_one_whoever_met_it(tmp_path):
+    database = sqlite3.connect(tmp_path / "small.sqlite")
+    database.execute("PRAGMA max_page_count = 2")
+    with pytest.raises(sqlite3.OperationalError) as full:
+        database.executescript("".join(f"CREATE TABLE t{number} (x);" for number in range(100)))
+    database.close()
+    git = GitFailed("commit-tree", 128, "fatal: unable to write file: No space left on device\n")
+    assert [errno_of(each) for each in (full.value, git)] == [errno.ENOSPC] * 2
+    assert errno_of(GitFailed("commit-tree", 128, "fatal: not a valid object name")) == errno.EIO
+    assert errno_of(sqlite3.OperationalError("disk I/O error")) == errno.EIO
