@@ -18,6 +18,7 @@ from anvcs.git import admin, indexing
 from anvcs.git.program import Git
 from anvcs.git.trees import EMPTY_TREE
 from anvcs.model.ids import Oid
+from anvcs.work_in_progress import WorkInProgress
 from anvcsfs.gitcommands import builds_on_head
 from anvcsfs.gitunits import GitUnits, Unit
 from anvcsfs.indexjobs import IndexJobs
@@ -455,9 +456,10 @@ class Follower:
             return None
         self._wip_seq = view.room.seq
         room, stream = view.room, view.stream
+        work = WorkInProgress(view.git, view.refs, self._committer)
 
         def save() -> None:
             if room.file.exists():  # a stream may be deleted as soon as no view shows it
-                self._committer.save_room(room, stream)
+                work.save_room(room, stream, most=view.limits.share_bytes)
 
         return save

@@ -6,7 +6,6 @@ moves the room's base.  A crash between any two leaves the old state or the new 
 objects without a ref are harmless, and a room whose stream has moved follows it.
 """
 
-import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -169,6 +168,8 @@ class Committer:
         self._work_dir = work_dir
         self._agent = agent
         self._model = model
+        self._large: dict[bytes, Oid] = {}
+        """By the SHA-256 of their bytes: the blobs of large files."""
 
     # Reading the room
 
@@ -180,16 +181,23 @@ class Committer:
             Contributor(agent=one.agent, model=one.model, added=one.added, removed=one.removed, paths=len(one.paths))
             for one in room.contributors(since, takes=lambda path: _wanted(path, request.paths))
         )
-        return self._plan(room, request, contributors, stream=stream, detached=detached)
+        return self.plan(room, request, contributors, stream=stream, detached=detached)
 
     def prepare_apart(self, room: Room, request: CommitRequest, *, stream: str, detached: bool = False) -> Plan:
         """As `prepare`, through another window on the room; for a thread, while the room is in use."""
         with room.reader() as reader:
             return self.prepare(reader, request, stream=stream, detached=detached)
 
-    def _plan(
-        self, room: Room, request: CommitRequest, contributors: tuple[Contributor, ...], *, stream: str, detached: bool
+    def plan(
+        self,
+        room: Room,
+        request: CommitRequest,
+        contributors: tuple[Contributor, ...] = (),
+        *,
+        stream: str,
+        detached: bool = False,
     ) -> Plan:
+        """As `prepare`, by *contributors*."""
         changes = [change for change in room.changes() if _wanted(change.path, request.paths)]
         inputs = tuple(self._input(room, change) for change in changes)
         return Plan(
@@ -264,7 +272,7 @@ class Committer:
             return Leaf(item.mode, item.oid)
         if item.file is not None:
             if self._skeleton.conversion(item.path) is None:
-                return Leaf(item.mode, self._git.write_blob_file(item.file))
+                return Leaf(item.mode, self._stored(item.file, item.value))
             return Leaf(item.mode, self._skeleton.clean_file(item.path, item.file))
         data = item.data or b""
         if item.mode != SYMLINK and self._skeleton.conversion(item.path) is not None:
@@ -272,6 +280,16 @@ class Committer:
             previous = self._git.blob(item.old.oid) if known and item.old is not None else None
             data = self._skeleton.clean(item.path, data, previous)
         return Leaf(item.mode, self._git.write_blob(data))
+
+    def _stored(self, file: Path, value: bytes | None) -> Oid:
+        """The blob of a large file, which takes Git long; what was stored once and is still there isn't again."""
+        known = None if value is None else self._large.get(value)
+        if known is not None and self._git.has(known):
+            return known
+        oid = self._git.write_blob_file(file)
+        if value is not None:
+            self._large[value] = oid
+        return oid
 
     def _values(self, plan: Plan) -> dict[bytes, bytes]:
         unconverted = (item for item in plan.inputs if self._skeleton.conversion(item.path) is None)
@@ -344,7 +362,7 @@ class Committer:
         """Have the artifacts among what the commit takes in their store (or queued for it)."""
         if self.artifacts is None:
             return {}
-        return self.artifacts.pins(_files(plan), later=UPLOAD_LATER[plan.request.upload])
+        return self.artifacts.pins(files_of(plan), later=UPLOAD_LATER[plan.request.upload])
 
     def _metadata(self, plan: Plan, commit: Oid, artifacts: tuple[Mapping[str, object], ...]) -> Metadata:
         request = plan.request
@@ -402,42 +420,8 @@ class Committer:
         git = Git(self._git.common_dir)
         return git.run("merge-base", "--is-ancestor", commit.hex(), head.hex(), allow=(1, 128)).code == 0
 
-    def save_room(self, room: Room, stream: str) -> None:
-        """`save_wip` of the room as it is now; for a thread, while the room is in use."""
-        with room.reader() as reader:
-            request = CommitRequest(message="work in progress")
-            self.save_wip(self._plan(reader, request, (), stream=stream, detached=False))
 
-    def save_wip(self, plan: Plan) -> None:
-        """Save the room as an ordinary commit under ``refs/anvcs/wip/``; a clean room has none."""
-        name = f"refs/anvcs/wip/{plan.stream}"
-        known = self._refs.get(name)
-        pins = {} if self.artifacts is None else self.artifacts.provisional(_files(plan))
-        before, tree, _ = self.tree(plan, pins)
-        if tree == before or (plan.base is None and not plan.inputs):
-            if known is not None:
-                self._refs.delete(name, known)
-            return
-        if (
-            known is not None
-            and self._git.tree_of(known) == tree
-            and self._git.commit_info(known).parents == (plan.base,)
-        ):
-            return
-        author = commits.agent_signature(plan.agent or "anvcs")
-        commit = commits.create_commit(
-            self._git,
-            tree=tree,
-            parents=() if plan.base is None else (plan.base,),
-            message=f"Uncommitted work in {plan.stream}\n".encode("utf-8", "surrogateescape"),
-            author=author,
-            committer=author,
-        )
-        with contextlib.suppress(RefMoved):  # another view of the room has just saved the same
-            self._refs.move(name, commit, known, "anvcs: work in progress")
-
-
-def _files(plan: Plan) -> Iterator[Wanted]:
+def files_of(plan: Plan) -> Iterator[Wanted]:
     """What the commit takes that is content."""
     return (item.wanted for item in plan.inputs if item.data is not None or item.file is not None)
 

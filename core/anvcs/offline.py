@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 from anvcs.commit_policy import check_policy
 from anvcs.committing import CommitResult, Committer, StreamBusy, StreamMoved
 from anvcs.model.ids import Oid
-from anvcs.model.request import CommitRequest, parse_commit_request
+from anvcs.model.request import parse_commit_request
 from anvcs.model.room import Author
 from anvcs.note_queue import NoteQueue
 from anvcs.pinning import Pinning
 from anvcs.repository import OpenRoom, Repository
 from anvcs.scoping import MINE, plan_own
+from anvcs.work_in_progress import WorkInProgress
 
 _ATTEMPTS = 25
 
@@ -69,7 +70,7 @@ def save_wip(repository: Repository, stream: str) -> SavedWork | None:
     name = f"detached/{stream[1:]}" if stream.startswith("~") else stream
     with repository.room(stream) as opened:
         committer = committer_for(repository, opened, opened.room.author)
-        committer.save_wip(committer.prepare(opened.room, CommitRequest(message="work in progress"), stream=name))
+        WorkInProgress(repository.objects, repository.refs, committer).save_room(opened.room, name)
     ref = f"refs/anvcs/wip/{name}"
     commit = repository.refs.get(ref)
     return SavedWork(ref, commit) if commit else None

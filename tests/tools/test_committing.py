@@ -1,5 +1,6 @@
 """Commits that are planned while the room is in use."""
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from anvcs.committing import Committer
+from anvcs.git.objects import ObjectStore
 from anvcs.model.request import CommitRequest
 from anvcs.model.room import Author
 from anvcs.note_queue import NoteQueue
 from anvcs.repository import OpenRoom, Repository
+from anvcs.work_in_progress import WorkInProgress
 from anvcs_tools.bench.views import ai_vcs
 from support.programs import git
 
@@ -90,11 +93,12 @@ def test_a_room_is_saved_from_a_thread_while_it_is_written(
     repository: Repository, opened: OpenRoom, committer: Committer
 ):
     failures: list[BaseException] = []
+    work = WorkInProgress(repository.objects, repository.refs, committer)
 
     def save() -> None:
         try:
             for _ in range(5):
-                committer.save_room(opened.room, "main")
+                work.save_room(opened.room, "main")
         except BaseException as error:  # noqa: BLE001 - told by the test's own thread
             failures.append(error)
 
@@ -104,7 +108,27 @@ def test_a_room_is_saved_from_a_thread_while_it_is_written(
         opened.room.write(b"a", b"a\n%d\n" % number)
     worker.join(30)
     assert not failures
-    committer.save_room(opened.room, "main")
+    work.save_room(opened.room, "main")
     top = repository.info.git_dir
     assert git("show", "refs/anvcs/wip/main:a", cwd=top) == "a\n49"
     assert git("ls-tree", "--name-only", "refs/anvcs/wip/main", cwd=top).split() == ["a", "b"]
+
+
+def test_large_files_are_not_saved_with_work_in_progress(
+    repository: Repository, opened: OpenRoom, committer: Committer, monkeypatch: pytest.MonkeyPatch
+):
+    large = os.urandom(3000)
+    opened.room.write(b"model.bin", large)
+    opened.room.write(b"small.bin", large[:1000])
+    work = WorkInProgress(repository.objects, repository.refs, committer)
+    work.save_room(opened.room, "main", most=2000)
+    top = repository.info.git_dir
+    assert git("ls-tree", "--name-only", "refs/anvcs/wip/main", cwd=top).split() == ["a", "b", "small.bin"]
+    name, _, file = git("log", "-1", "--format=%b", "refs/anvcs/wip/main", cwd=top).splitlines()[-1].partition(": ")
+    assert name.strip() == "model.bin"
+    assert (top / file).read_bytes() == large
+    work.save_room(opened.room, "main")
+    assert git("cat-file", "-s", "refs/anvcs/wip/main:model.bin", cwd=top) == "3000"
+    monkeypatch.delattr(ObjectStore, "write_blob_file")  # nothing large is stored twice
+    result = committer.execute(committer.prepare(opened.room, _REQUEST, stream="main"))
+    assert git("cat-file", "-s", f"{result.commit.hex()}:model.bin", cwd=top) == "3000"

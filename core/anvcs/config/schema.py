@@ -55,7 +55,7 @@ class RoomConfig:
     max_share_size: int = setting(
         64 * MIB,
         Kind.SIZE,
-        "A new file above this size stays in its view until it is committed.",
+        "A new file above this size stays in its view until it is committed; no file above it is saved at refs/anvcs/wip.",
         low=MIB,
         high=1 << 40,
     )
