@@ -9,17 +9,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from anvcs.arrivals import Arrivals
 from anvcs.git.mergeattributes import merge_attributes
 from anvcs.git.objects import ObjectStore, object_id
 from anvcs.git.treemerge import UnrelatedHistories, merge_bases, merge_trees, renames
 from anvcs.merging.marking import Marking
 from anvcs.merging.merge import Options
-from anvcs.merging.strategies import Chooser
+from anvcs.merging.strategies import DEFAULT, Chooser, strategy
 from anvcs.model.ids import Oid
-from anvcs.model.merge import EXPLAINED, Conflict, How, MergeResult, Reason
+from anvcs.model.merge import Conflict, How, MergeResult, Reason
 from anvcs.model.pointer import MAGIC
-from anvcs.model.stream_merge import Dispute, FileResult, Merged, Stages, TreeMerge
+from anvcs.model.stream_merge import Dispute, FileResult, Merged, Stages, TreeMerge, file_result
 from anvcs.model.tree import DIRECTORY, EXECUTABLE, REGULAR, Leaf
+from anvcs.moved_between import Follower, Ground
 
 _FILES = (REGULAR, EXECUTABLE)
 _LARGEST = 4 << 20
@@ -31,7 +33,6 @@ _AS_A_WHOLE = (b"unset", b"binary")
 """Values of the attribute ``merge`` of files that nobody is to look into."""
 _POINTERS = (MAGIC, b"version https://git-lfs")
 """How texts begin that stand for something else: two of them don't make a third."""
-_SIDES = {"base": "the base", "left": "ours", "right": "theirs"}
 _TOLD = ("Path updated", "CONFLICT (directory rename")
 
 
@@ -62,6 +63,7 @@ class TreeMerger:
         by_git = merge_trees(self._objects, ours, theirs, (names.ours, names.theirs))
         work = _Work(self._objects, self._chooser, by_git, names, (ours, theirs, bases))
         files = {file.path: file for file in work.files()}
+        files |= work.followed(files)
         tree = self._objects.write_tree(by_git.tree, work.changes) if work.changes else by_git.tree
         leaves = {change.path: change.new for change in self._objects.diff(self._objects.tree_of(ours), tree)}
         for path in leaves:
@@ -93,7 +95,7 @@ class _Work:
         self._by_git = by_git
         self._options = Options(marking=Marking(left=names.ours, right=names.theirs))
         self._commits = commits
-        looked_at = [*by_git.unmerged, *by_git.both_changed]
+        looked_at = self._looked_at = {*by_git.unmerged, *by_git.both_changed}
         self._attributes = merge_attributes(objects, commits[0], looked_at) if looked_at else {}
         self._deadline = time.monotonic() + _PATIENCE_S
         self.changes: dict[bytes, Leaf | None] = {}
@@ -119,6 +121,32 @@ class _Work:
                 known.add(one.paths[0])
         yield from self._again([path for path in by_git.both_changed if path not in known])
 
+    def followed(self, files: dict[bytes, FileResult]) -> dict[bytes, FileResult]:
+        """Those of *files* that come out otherwise because definitions moved from one to another, and those they moved to."""
+        ours, theirs, bases = self._commits
+        if len(bases) > 1 or not any(file.disputes for file in files.values()):
+            return {}
+        ground = Ground(
+            self._objects,
+            Arrivals(self._objects, (bases[0], ours, theirs)),
+            self._by_git.tree,
+            self._by_strategy,
+            self._may_follow,
+            self._options,
+            self._deadline,
+        )
+        follower = Follower(ground, files)
+        follower.run()
+        self.changes |= follower.changes
+        return follower.results
+
+    def _may_follow(self, path: bytes) -> bool:
+        """Whether the structure decides about *path*, and no attribute says otherwise."""
+        if path not in self._looked_at:
+            self._looked_at.add(path)
+            self._attributes |= merge_attributes(self._objects, self._commits[0], [path])
+        return path not in self._attributes and self._chooser(path) is strategy(DEFAULT)
+
     # What Git could not merge
 
     def _has_text(self, stages: Stages) -> bool:
@@ -133,14 +161,18 @@ class _Work:
         found = self._objects.find(self._by_git.tree, path)
         mode = found.mode if found is not None else REGULAR
         self.changes[path] = Leaf(mode, self._objects.write_blob(result.content))
-        return _file(path, result, stages)
+        return file_result(path, result, stages)
 
     def _merged(self, path: bytes, stages: Stages) -> MergeResult:
         base, left, right = (
             b"" if side is None else self._objects.blob(side.oid) for side in (stages.base, stages.ours, stages.theirs)
         )
+        return self._by_strategy(path, (base, left, right))
+
+    def _by_strategy(self, path: bytes, texts: tuple[bytes, bytes, bytes]) -> MergeResult:
+        base, left, right = texts
         value = self._attributes.get(path)
-        whole = value in _AS_A_WHOLE or any(text.startswith(_POINTERS) for text in (base, left, right))
+        whole = value in _AS_A_WHOLE or any(text.startswith(_POINTERS) for text in texts)
         if whole and left != right and base not in (left, right):
             return MergeResult(left, How.OPAQUE, (Conflict(Reason.OPAQUE, 0, 0, base, left, right),))
         return self._chooser(path, "union" if value == b"union" else "")(base, left, right, path, self._options)
@@ -180,7 +212,7 @@ class _Work:
             return self._whole(path, stages, "both-changed")
         if object_id("blob", result.content) != by_git.oid:
             self.changes[path] = Leaf(by_git.mode, self._objects.write_blob(result.content))
-        return _file(path, result, stages)
+        return file_result(path, result, stages)
 
 
 class _Finder:
@@ -209,30 +241,6 @@ class _Finder:
     def _leaf(self, tree: Oid, path: bytes) -> Leaf | None:
         found = self._objects.find(tree, path)
         return None if found is None or found.mode == DIRECTORY else Leaf(found.mode, found.oid)
-
-
-def _file(path: bytes, result: MergeResult, stages: Stages) -> FileResult:
-    disputes = tuple(
-        Dispute(
-            path=path,
-            reason=str(one.reason),
-            entity=one.entity,
-            detail=_detail(one),
-            lines=(one.first_line, one.last_line),
-            ours=one.left,
-            theirs=one.right,
-            base=one.base,
-        )
-        for one in result.conflicts
-    )
-    how = "line" if result.how is How.OPAQUE else str(result.how)
-    return FileResult(path=path, how=how, disputes=disputes, notes=result.notes, stages=stages)
-
-
-def _detail(conflict: Conflict) -> str:
-    """What it is about, in words."""
-    places = "".join(f"; see {_SIDES[place.side]}, line {place.first_line}" for place in conflict.related)
-    return EXPLAINED[conflict.reason] + (f" ({conflict.detail})" if conflict.detail else "") + places
 
 
 def _bare(kind: str) -> str:

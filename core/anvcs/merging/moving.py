@@ -44,7 +44,7 @@ def replayed(texts: Sequence[bytes], gone: Sequence[Gone]) -> tuple[list[bytes],
         there = list(_places(texts[each.taker + 1], each.base))
         if len(there) == 1 and len(list(_places(texts[0], each.base))) == 1:
             start, stop, indent = there[0]
-            new = reindented(each.changed.text, _indent(each.changed), indent, kept_lines(each.changed))
+            new = reindented(each.changed.text, indent_of(each.changed), indent, kept_lines(each.changed))
             edits[each.taker].append((start, stop, new))
             followed.add(each.base.start)
     if not followed:
@@ -60,14 +60,15 @@ def replayed(texts: Sequence[bytes], gone: Sequence[Gone]) -> tuple[list[bytes],
     return out, frozenset(followed)
 
 
-def _indent(node: Node) -> bytes:
+def indent_of(node: Node) -> bytes:
+    """The white space before a node that is the first on its line."""
     text = node.source.text
     return text[start_of_line(text, node.start) : node.start]
 
 
 def _places(text: bytes, node: Node) -> Iterator[tuple[int, int, bytes]]:
     """Where *node* stands in *text*, and with which indentation."""
-    wanted, indent, kept = node.text, _indent(node), kept_lines(node)
+    wanted, indent, kept = node.text, indent_of(node), kept_lines(node)
     if len(wanted.strip()) < _WORTH_FOLLOWING:
         return
     first = wanted.partition(b"\n")[0]

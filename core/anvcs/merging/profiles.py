@@ -87,6 +87,10 @@ class Profile:
     """Nodes that are merged as a whole."""
     same_shape: tuple[str, ...] = ()
     """``type.field``: children that say what a node is about; with others of another build it is merged as a whole."""
+    family: str = ""
+    """Of languages between whose files definitions move: the first of those that extend one another."""
+    folder_wide: bool = False
+    """What is defined at the top of one file is known in all files of its folder."""
     through: tuple[str, ...] = ()
     """Nodes that have the name of what is in them."""
     whole_lines: tuple[str, ...] = ()
@@ -148,7 +152,7 @@ def _raw(name: str) -> dict[str, Any]:
     own = tomllib.loads(_FOLDER.joinpath(f"{name}.toml").read_text(encoding="utf-8"))
     extended = own.pop("extends", None)
     if extended is None:
-        return own
+        return {"family": name, **own}
     inherited = _raw(extended)
     inherited.pop("names", None)
     for key in ("list", "member"):

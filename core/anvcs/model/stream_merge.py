@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anvcs.model.ids import Oid
+from anvcs.model.merge import EXPLAINED, Conflict, How, MergeResult
 from anvcs.model.tree import Leaf
 
 BASE, OURS, THEIRS = 1, 2, 3
@@ -124,3 +125,31 @@ class GuardResult:
         if self.timed_out:
             told["timed_out"] = True
         return {**told, "output": self.output}
+
+
+_SIDES = {"base": "the base", "left": "ours", "right": "theirs"}
+
+
+def file_result(path: bytes, result: MergeResult, stages: Stages) -> FileResult:
+    """What the merge of one file's text is in the merge of a tree."""
+    disputes = tuple(
+        Dispute(
+            path=path,
+            reason=str(one.reason),
+            entity=one.entity,
+            detail=_detail(one),
+            lines=(one.first_line, one.last_line),
+            ours=one.left,
+            theirs=one.right,
+            base=one.base,
+        )
+        for one in result.conflicts
+    )
+    how = "line" if result.how is How.OPAQUE else str(result.how)
+    return FileResult(path=path, how=how, disputes=disputes, notes=result.notes, stages=stages)
+
+
+def _detail(conflict: Conflict) -> str:
+    """What it is about, in words."""
+    places = "".join(f"; see {_SIDES[place.side]}, line {place.first_line}" for place in conflict.related)
+    return EXPLAINED[conflict.reason] + (f" ({conflict.detail})" if conflict.detail else "") + places
