@@ -57,6 +57,20 @@ class Arrivals:
             self._new[taker] = files
         return self._new[taker]
 
+    def both_changed(self) -> set[bytes]:
+        """Files of the base that both sides changed or deleted, also in the same way."""
+        ours, theirs = (
+            {change.path for change in self._objects.diff(self._trees[0], tree) if change.old is not None}
+            for tree in self._trees[1:]
+        )
+        return ours & theirs
+
+    def merged_name(self, there: bytes, side: int) -> bytes:
+        """What the file *there* of a side is called in the merge; empty where nobody can say."""
+        if self.leaf(2 - side, there) is not None or self.leaf(0, there) is None:
+            return there
+        return next((new for new, old in self.renames(1 - side).items() if old == there), b"")
+
     def renames(self, side: int) -> dict[bytes, bytes]:
         """New name → old name, of the files that a side renamed."""
         if side not in self._renamed:

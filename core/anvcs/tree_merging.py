@@ -21,6 +21,7 @@ from anvcs.model.merge import Conflict, How, MergeResult, Reason
 from anvcs.model.pointer import MAGIC
 from anvcs.model.stream_merge import Dispute, FileResult, Merged, Stages, TreeMerge, file_result
 from anvcs.model.tree import DIRECTORY, EXECUTABLE, REGULAR, Leaf
+from anvcs.moved_apart import Apart
 from anvcs.moved_between import Follower, Ground
 
 _FILES = (REGULAR, EXECUTABLE)
@@ -124,11 +125,12 @@ class _Work:
     def followed(self, files: dict[bytes, FileResult]) -> dict[bytes, FileResult]:
         """Those of *files* that come out otherwise because definitions moved from one to another, and those they moved to."""
         ours, theirs, bases = self._commits
-        if len(bases) > 1 or not any(file.disputes for file in files.values()):
+        if len(bases) > 1:
             return {}
+        arrivals = Arrivals(self._objects, (bases[0], ours, theirs))
         ground = Ground(
             self._objects,
-            Arrivals(self._objects, (bases[0], ours, theirs)),
+            arrivals,
             self._by_git.tree,
             self._by_strategy,
             self._may_follow,
@@ -138,7 +140,11 @@ class _Work:
         follower = Follower(ground, files)
         follower.run()
         self.changes |= follower.changes
-        return follower.results
+        apart = Apart(self._objects, arrivals, self._by_git.tree, self._options.marking, self._may_follow)
+        results = follower.results
+        results |= {file.path: file for file in apart.results(files | results, self.changes)}
+        self.changes |= apart.changes
+        return results
 
     def _may_follow(self, path: bytes) -> bool:
         """Whether the structure decides about *path*, and no attribute says otherwise."""

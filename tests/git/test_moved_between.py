@@ -200,3 +200,35 @@ def test_only_where_the_structure_decides(place: Path) -> None:
     for merged in both_ways(place, BASE | attributes, MOVED | attributes, EDITED | attributes):
         assert [dispute.path for dispute in merged.disputes] == [b"a.py"]
         assert content(place, merged, "b.py") == MOVED["b.py"]
+
+
+def test_both_moved_it_each_elsewhere(place: Path) -> None:
+    """Git's merge has it twice, and no conflict."""
+    ours = {"a.py": HEAD + COUNT, "b.py": B + "\n\n" + PARSE}
+    theirs = {"a.py": HEAD + COUNT, "b.py": B, "c.py": PARSE_EDITED + "\n\nX = 1\n"}
+    merged = merge(place, BASE, ours, theirs)
+    here, there = merged.disputes
+    assert (here.path, here.reason, here.entity) == (b"b.py", "doubled", "def parse")
+    assert "ours moved def parse here, theirs to c.py" in here.detail
+    assert (there.path, there.theirs, there.ours) == (b"c.py", PARSE_EDITED.encode(), b"")
+    assert content(place, merged, "b.py") == (
+        f"{B}\n\n<<<<<<< main def parse\n{PARSE}=======\n>>>>>>> side def parse\n"
+    )
+    assert content(place, merged, "c.py").endswith(f"=======\n{PARSE_EDITED}>>>>>>> side def parse\n\n\nX = 1\n")
+
+
+def test_both_moved_it_to_one_file(place: Path) -> None:
+    for editor in (MOVED, MOVED | {"b.py": MOVED["b.py"].replace("return 1", "return 2")}):
+        for merged in both_ways(place, BASE, MOVED, editor):
+            assert not merged.disputes
+            assert content(place, merged, "b.py") == editor["b.py"]
+
+
+def test_both_deleted_the_file_and_moved_what_was_in_it(place: Path) -> None:
+    ours = {"b.py": B + "\n\n" + PARSE + "\n\n" + COUNT}
+    theirs = {"b.py": B, "c.py": PARSE + "\n\n" + COUNT}
+    filler = "".join(f"def f{number}():\n    return {number}\n\n\n" for number in range(20))
+    merged = merge(place, BASE | {"a.py": filler + A}, ours, theirs)
+    assert sorted((one.path, one.entity) for one in merged.disputes) == [
+        (path, f"def {name}") for path in (b"b.py", b"c.py") for name in ("count", "parse")
+    ]

@@ -18,7 +18,7 @@ from anvcs.merging.indenting import kept_lines, reindented
 from anvcs.merging.merge import Options, merge_file
 from anvcs.merging.moving import indent_of
 from anvcs.merging.profiles import Profile, profile_for
-from anvcs.merging.trees import Node, Source, Unsplittable, label_of, split
+from anvcs.merging.trees import Node, Source, Unsplittable, end_of_line, label_of, split, start_of_line
 
 _LARGEST = 2 << 20
 _ALIKE: Final = 0.7
@@ -244,3 +244,29 @@ def _own_word(key: bytes) -> bytes:
     """The word in a key that people write to use what has it."""
     words: list[bytes] = _WORD.findall(key.split(b"\0")[0])
     return words[-1] if words else key
+
+
+def gone_from_both(base: bytes, left: bytes, right: bytes, path: bytes) -> list[Placed]:
+    """What the base of the file *path* defines and neither side does; empty text for a deleted file."""
+    profile = profile_for(path)
+    if profile is None or profile.defines is None:
+        return []
+    lines = set(base.splitlines()) - set(left.splitlines()) - set(right.splitlines())
+    if not lines or not _defined(profile.defines, b"\n".join(lines)):
+        return []
+    kept = {one.title for side in (left, right) for one in arrivals(None, side, path)}
+    before = arrivals(None, base, path)
+    gone = [one for title, one in _by_title(before).items() if title not in kept and len(one.text) >= _SHORTEST]
+    titles = {one.title for one in gone}
+    return [one for one in gone if not any(one.title[:length] in titles for length in range(1, len(one.title)))]
+
+
+def lines_of(text: bytes, place: Placed, path: bytes) -> tuple[int, int] | None:
+    """Where in *text* the lines begin and end that what *place* defines stands on alone; ``None``: nowhere."""
+    found = _by_title(arrivals(None, text, path)).get(place.title)
+    if found is None or found.kind != place.kind:
+        return None
+    start = start_of_line(text, found.start)
+    stop = end_of_line(text, found.stop)
+    alone = (not start or text[start - 1 : start] == b"\n") and (stop == len(text) or text[stop - 1 : stop] == b"\n")
+    return (start, stop) if alone else None
