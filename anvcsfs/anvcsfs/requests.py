@@ -31,7 +31,7 @@ T = TypeVar("T")
 _ATTEMPTS = 1000
 _PATIENCE_S = 5.0
 """How long a request waits for another process's append before it is EAGAIN."""
-_FETCHES = 128
+_FETCHES = 512
 """Requests that may wait for artifacts at the same time."""
 
 

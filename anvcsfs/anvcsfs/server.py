@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import pyfuse3
 import trio
@@ -19,6 +20,7 @@ from anvcs.rooms.room import Room
 from anvcs.views import ViewSpec, source_name
 from anvcsfs.adapter import Adapter
 from anvcsfs.assembly import Assembly, assemble
+from anvcsfs.background import TASKS, allow_many
 from anvcsfs.callers import is_mapped
 from anvcsfs.kernel import KernelNotifier, fuse_options
 from anvcsfs.serving import Exits, Gate, install
@@ -95,12 +97,13 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
         nursery.start_soon(_keep_index, parts, adapter)
         nursery.start_soon(_housekeeping, parts, adapter)
         nursery.start_soon(adapter.attempt_in_thread, warm_up)
+        nursery.start_soon(adapter.attempt_in_thread, partial(allow_many, Path(parts.view.mountpoint)))
         await trio.lowlevel.checkpoint()
         ready()
 
 
 async def _until_unmounted(scope: trio.CancelScope) -> None:
-    await pyfuse3.main()
+    await pyfuse3.main(max_tasks=TASKS)
     scope.cancel()
 
 

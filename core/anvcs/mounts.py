@@ -25,6 +25,8 @@ class Mount:
     kind: str
     """File system type, such as ``ext4`` or ``fuse.anvcsfs``."""
     source: str
+    number: int = 0
+    """The minor part of its device number: by this the kernel knows a mount of FUSE."""
 
     @property
     def is_view(self) -> bool:
@@ -43,7 +45,8 @@ def mounts(table: Path = MOUNTINFO) -> Iterator[Mount]:
             continue
         before, _, after = line.partition(" - ")
         kind, source, *_ = after.split(" ")
-        yield Mount(Path(_unescaped(before.split(" ")[4])), kind, _unescaped(source))
+        fields = before.split(" ")
+        yield Mount(Path(_unescaped(fields[4])), kind, _unescaped(source), int(fields[2].partition(":")[2]))
 
 
 def mount_at(path: Path) -> Mount | None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from anvcs.artifacts.errors import (
     StoreBusy,
     StoreUnreachable,
 )
+from anvcs.artifacts.folders import LocalBlobStore
 from anvcs.artifacts.hydrating import Hydrator, Where
 from anvcs.artifacts.pieces import PIECE
 from anvcs.artifacts.retrying import Backoff, Canceller
@@ -325,6 +327,24 @@ def test_other_artifacts_are_not_blocked(bench, big):
         assert gate.reached.wait(20)
         hydrator.ensure(free)
         gate.opened.set()
+        thread.join()
+
+
+def test_a_store_that_hangs_keeps_no_thread_from_another(bench, big):
+    gate = Gate()
+    bench.store.always = gate
+    stuck = [bench.pin(big[:size], f"stuck{size}") for size in range(1000, 1003)]
+    free = replace(bench.pin(big[:1003], "free"), bucket="other")
+    healthy = LocalBlobStore(bench.top / "store")
+    hydrator = Hydrator(bench.cache, lambda pin: healthy if pin.bucket else bench.store, workers=2)
+    bench.hydrators.append(hydrator)
+    threads = [threading.Thread(target=hydrator.ensure, args=(pin,)) for pin in stuck]
+    for thread in threads:
+        thread.start()
+    assert gate.reached.wait(20)
+    hydrator.ensure(free)
+    gate.opened.set()
+    for thread in threads:
         thread.join()
 
 

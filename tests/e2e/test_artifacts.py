@@ -128,20 +128,45 @@ def test_a_part_is_served_before_the_whole_has_come(pinned: Desk):
     assert pinned.store.asked()[asked:] == ["read data/small.csv"]
 
 
+def waits(reader: subprocess.Popen, path: Path) -> bool:
+    """Whether a process has a file open and sleeps."""
+    process = Path(f"/proc/{reader.pid}")
+    state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+    try:
+        return state in "SD" and str(path) in [os.readlink(link) for link in (process / "fd").iterdir()]
+    except FileNotFoundError:
+        return False
+
+
 def test_a_store_that_hangs_holds_nobody_else_up(pinned: Desk):
+    if "control file system of FUSE" in (pinned.view.store / "views" / "view" / "log").read_text():
+        pytest.skip("the number of requests in the background can't be set here")
+    (pinned.path / "plain").mkdir()
+    for number in range(40):
+        (pinned.path / "data" / str(number)).write_bytes(MODEL[:300_000])
+        os.utime(pinned.path / "data" / str(number), (10**9, 10**9))  # or Git would look into it
+        (pinned.path / "plain" / str(number)).write_bytes(MODEL[:200_000])  # more than one page: read ahead
+    assert pinned.save("forty")["ok"]
+    pinned.view.unmount()
+    pinned.forget()
+    pinned.view.mount()
     pinned.store.hold()
-    readers = [subprocess.Popen(["cat", str(pinned.path / "model.pt")], stdout=subprocess.PIPE) for _ in range(3)]
-    eventually(pinned.store.asked, 60)
-    assert (pinned.path / "plain.txt").read_text() == "plain\n"
+    paths = [pinned.path / "data" / str(number) for number in range(40)]
+    readers = [subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) for path in paths]
+    eventually(lambda: all(map(waits, readers, paths)), 60)
+    for number in range(40):  # none of them in the kernel's cache
+        assert (pinned.path / "plain" / str(number)).read_bytes() == MODEL[:200_000]
     (pinned.path / "other.txt").write_text("other\n")
     assert {"model.pt", "other.txt"} <= set(os.listdir(pinned.path))
+    assert git("status", "--porcelain", cwd=pinned.path) == "?? other.txt"
     readers[0].send_signal(signal.SIGINT)
     assert readers[0].wait(30) == -signal.SIGINT  # while the store still hangs
     readers[0].stdout.close()
+    assert all(reader.poll() is None for reader in readers[1:])
     pinned.store.let_go()
     for reader in readers[1:]:
-        assert reader.communicate(timeout=60)[0] == MODEL
-    assert pinned.store.asked().count("read model.pt") <= 3  # one transfer, in requests of up to 16 MiB
+        assert reader.communicate(timeout=60)[0] == MODEL[:300_000]
+    assert pinned.store.asked()[1:] == ["read data/0"]  # one upload, and one transfer for all of them
 
 
 def test_what_cannot_be_fetched_is_an_error_that_says_why(pinned: Desk, mounted):
@@ -161,7 +186,7 @@ def test_what_cannot_be_fetched_is_an_error_that_says_why(pinned: Desk, mounted)
     aside.write_bytes(whole)
     aside.rename(version)
     assert (pinned.path / "model.pt").read_bytes() == MODEL
-    assert pinned.status()["artifacts"]["failures"] == []
+    eventually(lambda: pinned.status()["artifacts"]["failures"] == [], 60)
 
 
 def test_a_store_that_is_away(pinned: Desk, mounted):

@@ -61,7 +61,7 @@ class Held:
         """``ai-vcs.config.yaml`` that keeps artifacts here."""
         return (
             f"blobs:\n  track: {json.dumps(track)}\n"
-            "storage:\n  mode: held\n  deadline_s: 2\n"
+            "storage:\n  mode: held\n  deadline_s: 60\n"
             f"adapters:\n  held:\n    root: {json.dumps(str(self.root))}\n"
         )
 

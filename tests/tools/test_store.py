@@ -82,7 +82,7 @@ def test_the_table_of_mounts(tmp_path, monkeypatch):
         b"4 1 0:7 / /n rw - tmpfs tmp rw\n"
     )
     monkeypatch.setattr(mounts.mounts, "__defaults__", (table,))
-    assert mounts.mount_at(Path("/a b")) == Mount(Path("/a b"), "fuse.anvcsfs", "anvcs:x")
+    assert mounts.mount_at(Path("/a b")) == Mount(Path("/a b"), "fuse.anvcsfs", "anvcs:x", 5)
     assert mounts.mount_at(Path("/a b/c")) is None
     assert mounts.mount_of(Path("/a b/c/d")).is_view
     assert mounts.mount_of(Path("/n/x")).kind == "tmpfs"  # the later one hides the earlier

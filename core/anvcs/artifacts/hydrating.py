@@ -24,7 +24,7 @@ from anvcs.artifacts.workers import Workers
 from anvcs.model.pin import Pin
 
 WORKERS: Final = 16
-"""Requests that a process makes at the same time."""
+"""Requests that a process makes to one store at the same time."""
 
 _MOST_AHEAD = 64 << 20
 _NEAR = 1 << 20
@@ -154,7 +154,9 @@ class Hydrator:
             limits = replace(limits, backoff=replace(limits.backoff, unreachable=1 << 30, attempts=1 << 30))
         self._limits = limits
         self._tell = tell
-        self._workers = Workers(workers)
+        self._most = workers
+        self._workers: dict[tuple[str, str, str], Workers] = {}
+        """By store: one that hangs keeps its own."""
         self._lock = threading.Lock()
         self._transfers: dict[str, Transfer] = {}
         self._failures: dict[str, Failure] = {}
@@ -169,8 +171,9 @@ class Hydrator:
         with self._lock:
             transfer = self._transfers.get(name)
             if transfer is None:
+                workers = self._workers.setdefault((pin.storage, pin.bucket, pin.region), Workers(self._most))
                 transfer = self._transfers[name] = Transfer(
-                    pin, self.cache, self._reachable, self._workers, self._limits, self._told
+                    pin, self.cache, self._reachable, workers, self._limits, self._told
                 )
             transfer.readers += 1
         return Artifact(pin, None, transfer, lambda: self._closed(name))
@@ -227,9 +230,11 @@ class Hydrator:
         """Stop everything; what has come so far is kept."""
         with self._lock:
             transfers, self._transfers = list(self._transfers.values()), {}
+            pools = list(self._workers.values())
         for transfer in transfers:
             transfer.close()
-        self._workers.close()
+        for workers in pools:
+            workers.close()
 
     def _closed(self, name: str) -> None:
         with self._lock:
