@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from anvcs.linediff import sequence_hunks
 from anvcs.merging.trees import Item, Unsplittable
@@ -88,16 +88,23 @@ def likeness(one: bytes, other: bytes) -> float:
 
 
 def _tokens(base: Sequence[Item], side: Sequence[Item]) -> tuple[list[bytes], list[bytes]]:
-    """One token an item: its key where that is unique in both versions, else its text."""
-    counts = [Counter((item.group, item.key) for item in items if item.key) for items in (base, side)]
+    """One token an item: its key, or key and type, where that is unique in both versions, else its text."""
+    named = [[item for item in items if item.key] for items in (base, side)]
+    counts = [Counter(_names(items)) for items in named]
 
     def token(item: Item) -> bytes:
-        name = (item.group, item.key)
-        if item.key and counts[0][name] == counts[1][name] == 1:
-            return b"\0".join((b"key", item.group.encode(), item.key))
+        for name in _names([item]) if item.key else ():
+            if counts[0][name] == counts[1][name] == 1:
+                return b"\0".join((b"key", *name))
         return item.core.text
 
     return [token(item) for item in base], [token(item) for item in side]
+
+
+def _names(items: Iterable[Item]) -> Iterator[tuple[bytes, ...]]:
+    for item in items:
+        yield item.group.encode(), item.key
+        yield item.group.encode(), item.key, item.core.type.encode()
 
 
 def _follow_moves(tokens: Sequence[bytes], others: Sequence[bytes], found: list[int | None], free: set[int]) -> None:

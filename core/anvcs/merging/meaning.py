@@ -224,12 +224,14 @@ class _Parsed:
         place = self._bound_in_base(name)
         if place is None:
             return []
-        is_member, line = place
+        is_member, line, is_imported = place
         chunks = set()
         for leaf, parent in self._mentions("merged", name):
             kind = _kind_of(leaf, parent, self._profile)
             if kind == "bound":
                 return []
+            if is_imported and self._is_in_import(leaf):
+                continue  # a part of a path, which needs no import
             if kind == ("member" if is_member else "use"):
                 chunks.add(leaf.start_point[0])
         chunk = next((chunk for chunk in user.chunks if self._is_used_in(chunk, user, name)), None)
@@ -246,21 +248,23 @@ class _Parsed:
         text = self._lines.texts(chunk)[1 if side.name == "left" else 2]
         return name in _WORD.findall(text)
 
-    def _bound_in_base(self, name: bytes) -> tuple[bool, int] | None:
-        """Whether *name* is a member of something, and the line that gives it; ``None``: it isn't a name."""
+    def _bound_in_base(self, name: bytes) -> tuple[bool, int, bool] | None:
+        """Whether *name* is a member of something, the line that gives it, whether by import; ``None``: it isn't a name."""
         top = member = False
         for path in definitions(self.source("base"), [name]):
             if path[-2] in _DEFINING and name in path[-1].split(b"\0"):
                 top, member = top or len(path) == _TOP, member or len(path) > _TOP
         for leaf, _ in self._mentions("base", name):
-            around = leaf
-            while around is not None and around.type not in self._profile.imports:
-                around = around.parent
-            if around is not None:
-                return False, int(leaf.start_point[0]) + 1
-            if top or member:
-                return not top, int(leaf.start_point[0]) + 1
+            imported = self._is_in_import(leaf)
+            if imported or top or member:
+                return not imported and not top, int(leaf.start_point[0]) + 1, imported
         return None
+
+    def _is_in_import(self, leaf: Any) -> bool:
+        around = leaf
+        while around is not None and around.type not in self._profile.imports:
+            around = around.parent
+        return around is not None
 
     def _mentions(self, name: str, word: bytes) -> Iterator[tuple[Any, Any]]:
         source = self.source(name)

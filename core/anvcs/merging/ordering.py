@@ -121,10 +121,12 @@ class _Ordering:
 
     def _is_contested(self, name: int, number: int, moves: Moves) -> bool:
         """Whether side *number* deleted what the other changed, and it was not followed elsewhere."""
-        base, here, there = self.base[name].core, self.where[number], self.where[1 - number].get(name)
-        if name in here or there is None or _says_the_same(self.base[name], there):
+        item, here, there = self.base[name], self.where[number], self.where[1 - number].get(name)
+        if name in here or there is None or _says_the_same(item, there):
             return False
-        if isinstance(base, Node) and isinstance(there.core, Node):
+        base = item.core
+        # What was changed beside it, such as a comment, would not come along.
+        if isinstance(base, Node) and isinstance(there.core, Node) and _around(item) == _around(there):
             if base.start in moves.followed:
                 return False
             moves.found.append(Gone(number, base, there.core))
@@ -234,11 +236,12 @@ def _as_it_is(text: bytes) -> bytes:
 
 def _says_the_same(one: Item, other: Item) -> bool:
     """Whether two versions of an item differ in white space around it at most, and not in a comment."""
-    return (one.core.text, one.lead.strip(), one.tail.strip()) == (
-        other.core.text,
-        other.lead.strip(),
-        other.tail.strip(),
-    )
+    return one.core.text == other.core.text and _around(one) == _around(other)
+
+
+def _around(item: Item) -> tuple[bytes, bytes]:
+    """The comments and the like that belong to an item."""
+    return item.lead.strip(), item.tail.strip()
 
 
 def _run(one: Sequence[int], other: Sequence[int]) -> int:
