@@ -12,6 +12,7 @@ from anvcs.auditing import audit, now
 from anvcs.committing import CommitResult, MergePart, StreamBusy, StreamMoved
 from anvcs.deciding import marked_paths
 from anvcs.errors import AnvcsError
+from anvcs.file_merging import Names
 from anvcs.following_rooms import let_room_follow
 from anvcs.git.program import Git
 from anvcs.guarding import Guards
@@ -23,9 +24,9 @@ from anvcs.offline import committer_for
 from anvcs.proposals import NoSuchProposal, Proposal, Stored, ensure_open, forget, proposals
 from anvcs.repository import NoSuchStream, Repository
 from anvcs.rooms.proposing import KIND
-from anvcs.stream_merging import Outcome, chooser_for, merge_commit_request, merge_document
+from anvcs.stream_merging import Outcome, merge_commit_request, merge_document, ways_of
 from anvcs.streams import StreamInUse, delete_stream
-from anvcs.tree_merging import Names, TreeMerger
+from anvcs.tree_merging import TreeMerger
 from anvcs.views import ViewState
 
 _HEADS = "refs/heads/"
@@ -145,7 +146,7 @@ def _upon(repository: Repository, waiting: Proposal, tree: Oid, head: Oid) -> Oi
     decided = commits.create_commit(
         repository.objects, tree=tree, parents=(waiting.ours,), message=b"decided\n", author=who, committer=who
     )
-    merger = TreeMerger(repository.objects, chooser_for(waiting.strategy, repository.config(waiting.target)))
+    merger = TreeMerger(repository.objects, ways_of(waiting.strategy, repository.config(waiting.target)))
     merged = merger.merge(head, decided, Names(waiting.target, waiting.name))
     if merged.disputes:
         raise TargetClashes(waiting.target, waiting.name, list(dict.fromkeys(one.path for one in merged.disputes)))

@@ -19,17 +19,20 @@ from pathlib import Path
 from anvcs.bounded import run_bounded
 from anvcs.config import MergeConfig
 from anvcs.errors import AnvcsError
+from anvcs.file_merging import NAMES, SYNTAX
 from anvcs.git import commits
 from anvcs.git.objects import ObjectStore
 from anvcs.git.program import Git, redacted
-from anvcs.merging.names import Torn, python_error, torn_between, torn_inside
-from anvcs.merging.parsing import broken_line
+from anvcs.git.treemerge import virtual_base
+from anvcs.merging.names import torn_between, torn_inside
+from anvcs.merging.wellformed import broken_by_merging
 from anvcs.model.ids import Oid
-from anvcs.model.stream_merge import FileResult, GuardResult, Merged
-from anvcs.model.tree import EXECUTABLE, REGULAR, TreeChange
+from anvcs.model.merge import How
+from anvcs.model.stream_merge import Checked, FileResult, GuardResult, Merged
+from anvcs.model.tree import EXECUTABLE, REGULAR, Leaf, TreeChange
 
-SYNTAX, NAMES = "syntax", "names"
 BUILT_IN = (SYNTAX, NAMES)
+_UNCHANGED = Leaf(0, Oid(b""))
 OUTPUT_LIMIT = 16 << 10
 """Bytes of a guard's output that are kept: its end."""
 _MOUNTER = (sys.executable, "-m", "anvcs_tools.mounting.passing")
@@ -52,6 +55,11 @@ class Guards:
     config: MergeConfig
 
     @property
+    def built_in(self) -> tuple[str, ...]:
+        """Those that are part of this program."""
+        return tuple(name for name in BUILT_IN if name in self.config.guards)
+
+    @property
     def commands(self) -> list[str]:
         """Those that are run as programs."""
         return [guard for guard in self.config.guards if guard not in BUILT_IN]
@@ -66,7 +74,7 @@ class Guards:
 
         A failure of a built-in one keeps the commands from being started.
         """
-        results = [self._built_in(name, merged) for name in BUILT_IN if name in self.config.guards]
+        results = [self._built_in(name, merged) for name in self.built_in]
         if not self.commands or not all(result.ok for result in results):
             return tuple(results), ()
         with place_for(self.objects, self._commit(merged)) as (place, remark):
@@ -84,35 +92,54 @@ class Guards:
 
     def _built_in(self, name: str, merged: Merged) -> GuardResult:
         started = time.monotonic()
-        found = list(self._broken(merged) if name == SYNTAX else (one.sentence for one in self._torn(merged)))
+        found = list(self._broken(merged) if name == SYNTAX else self._torn(merged))
         output = "\n".join(found)[:OUTPUT_LIMIT]
         return GuardResult(name=name, ok=not found, seconds=time.monotonic() - started, output=output)
 
     def _broken(self, merged: Merged) -> Iterator[str]:
         """Files that both sides changed, that don't parse, and did on each side."""
-        for file, text in self._mixed(merged):
+        for file, checked in self._mixed(merged):
             path = file.path
-            line = _broken(path, text)
-            if line and not any(_broken(path, side) for side in self._sides(merged, path)):
+            if checked is None:
+                line = broken_by_merging(path, self._text(merged, path), b"", self._sides(merged, path))
+            else:
+                line = checked.broken_line
+            if line:
                 yield f"{path.decode('utf-8', 'backslashreplace')}:{line}: can't be parsed, and could on both sides"
 
-    def _torn(self, merged: Merged) -> Iterator[Torn]:
-        for file, text in self._mixed(merged):
-            if file.path.endswith(b".py"):
-                sides = tuple(self._sides(merged, file.path))
-                yield from torn_inside(file.path, text, self._base(merged, file), sides)
-        if len(merged.bases) == 1:
-            base = merged.bases[0]
-            changed = {change.path for side in (merged.ours, merged.theirs) for change in self._diff(base, side)}
-            ours, theirs = self._reader(merged.ours), self._reader(merged.theirs)
-            yield from torn_between(sorted(changed), self._reader(base), self._tree_reader(merged.tree), (ours, theirs))
+    def _torn(self, merged: Merged) -> Iterator[str]:
+        lost = {}
+        for file, checked in self._mixed(merged):
+            if not file.path.endswith(b".py"):
+                continue
+            if checked is not None:
+                yield from checked.torn
+                lost[file.path] = checked.lost
+                continue
+            sides = tuple(self._sides(merged, file.path))
+            found = torn_inside(file.path, self._text(merged, file.path), self._base(merged, file), sides)
+            yield from (one.sentence for one in found)
+        if not merged.bases:
+            return
+        base = virtual_base(self.objects, merged.bases)
+        changed = {change.path for side in (merged.ours, merged.theirs) for change in self._diff(base, side)}
+        readers = self._reader(base), self._tree_reader(merged.tree)
+        sides_read = self._reader(merged.ours), self._reader(merged.theirs)
+        yield from (one.sentence for one in torn_between(sorted(changed), *readers, sides_read, lost))
 
-    def _mixed(self, merged: Merged) -> Iterator[tuple[FileResult, bytes]]:
-        """The files that are neither side's version, with their text."""
-        read = self._tree_reader(merged.tree)
+    def _mixed(self, merged: Merged) -> Iterator[tuple[FileResult, Checked | None]]:
+        """The files that are neither side's version, and what is known of their content already."""
         for file in merged.files:
-            if file.how != "identical" and not file.disputes and (text := read(file.path)) is not None:
-                yield file, text
+            if file.how == How.IDENTICAL or file.disputes:
+                continue
+            leaf = merged.leaves.get(file.path, _UNCHANGED)
+            if file.checked is not None and leaf is not None and leaf.oid == file.checked.oid:
+                yield file, file.checked
+            elif self._tree_reader(merged.tree)(file.path) is not None:
+                yield file, None
+
+    def _text(self, merged: Merged, path: bytes) -> bytes:
+        return self._tree_reader(merged.tree)(path) or b""
 
     def _sides(self, merged: Merged, path: bytes) -> list[bytes]:
         sides = (self._reader(merged.ours)(path), self._reader(merged.theirs)(path))
@@ -136,12 +163,6 @@ class Guards:
             return self.objects.blob(found.oid) if found is not None and found.mode in (REGULAR, EXECUTABLE) else None
 
         return read
-
-
-def _broken(path: bytes, text: bytes) -> int:
-    """The first line that can't be parsed; 0: all can, or nobody knows."""
-    # tree-sitter lets things pass that Python doesn't.
-    return python_error(text) if path.endswith(b".py") else broken_line(path, text) or 0
 
 
 # Where commands run

@@ -15,16 +15,16 @@ from anvcs.commit_policy import CommitAgainstPolicy, check_policy
 from anvcs.committing import CommitResult, MergePart, StreamBusy, StreamMoved
 from anvcs.config import Config
 from anvcs.errors import AnvcsError
+from anvcs.file_merging import Names
 from anvcs.following_rooms import let_room_follow
 from anvcs.git import checkouts, commits
 from anvcs.git.config import Configuration
 from anvcs.git.objects import NoSuchCommit
-from anvcs.git.patterns import parse_pattern, predicate
 from anvcs.git.program import redacted
 from anvcs.git.refs import BadRefName, RefMoved, check_name
 from anvcs.git.treemerge import merge_bases
 from anvcs.guarding import Guards
-from anvcs.merging.strategies import Chooser
+from anvcs.merge_ways import Ways
 from anvcs.model.ids import Oid
 from anvcs.model.merge_request import MergeRequest
 from anvcs.model.request import BadRequest, CommitRequest
@@ -33,7 +33,7 @@ from anvcs.model.stream_merge import GuardResult, Merged
 from anvcs.offline import committer_for
 from anvcs.proposals import PREFIX, Proposal, ensure_open, proposals, store
 from anvcs.repository import NoSuchStream, NothingCommitted, Repository
-from anvcs.tree_merging import Names, TreeMerger
+from anvcs.tree_merging import TreeMerger
 
 _HEADS = "refs/heads/"
 _ATTEMPTS = 25
@@ -131,7 +131,7 @@ class StreamMerger:
         )
         self._guards = Guards(repository.objects, self._config.merge)
         self._strategy = request.strategy or self._config.merge.strategy
-        self._merger = TreeMerger(repository.objects, chooser_for(self._strategy, self._config))
+        self._merger = TreeMerger(repository.objects, ways_of(self._strategy, self._config))
         self._remarks: list[str] = []
         self._told: tuple[dict[str, str], ...] = ()
 
@@ -208,7 +208,9 @@ class StreamMerger:
     # A real merge
 
     def _merge(self, sides: _Sides) -> Outcome:
-        merged = self._merger.merge(sides.ours, sides.theirs, Names(self._target, self._request.source))
+        names = Names(self._target, self._request.source)
+        checks = () if self._request.dry_run else self._guards.built_in
+        merged = self._merger.merge(sides.ours, sides.theirs, names, checks)
         self._remarks += merged.remarks
         if self._request.dry_run:
             return self._outcome("dry-run", sides, merged=merged, why="conflicts" if merged.disputes else "clean")
@@ -313,24 +315,9 @@ class StreamMerger:
         return Configuration(self._repository.info.git_dir, self._repository.info.common_dir)
 
 
-def chooser_for(general: str, config: Config) -> Chooser:
-    """Which strategy each path gets; raises `BadRequest` and `NoSuchStrategy`."""
-    patterns = []
-    for line in config.merge.strategies:
-        pattern, _, name = line.strip().rpartition(" ")
-        if not pattern:
-            raise BadRequest(f"merge.strategies: {line!r} needs a pattern and the name of a strategy")
-        patterns.append((_matcher(pattern.strip()), name))
-    return Chooser(general, patterns)
-
-
-def _matcher(pattern: str) -> Any:
-    matches = predicate(parse_pattern(pattern.encode("utf-8", "surrogateescape")))
-
-    def match(path: bytes) -> bool:
-        return matches(path.rpartition(b"/")[2], path)
-
-    return match
+def ways_of(general: str, config: Config) -> Ways:
+    """Which strategy each path gets: that of the configuration, else the *general* one."""
+    return Ways(general, config.merge.strategies)
 
 
 def free_name(repository: Repository, source: str, target: str) -> str:

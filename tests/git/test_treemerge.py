@@ -6,11 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from anvcs.file_merging import Names
 from anvcs.git.objects import ObjectStore
 from anvcs.git.treemerge import UnrelatedHistories, merge_bases
-from anvcs.merging.strategies import Chooser
+from anvcs.merge_ways import Ways
 from anvcs.model.stream_merge import Merged
-from anvcs.tree_merging import Names, TreeMerger
+from anvcs.tree_merging import TreeMerger
 from support.merges import EXECUTABLE, LINK, PIN, Tree, commit, empty, forked, listing, merged_by_git
 from support.programs import git, run
 
@@ -27,7 +28,7 @@ def place(tmp_path: Path) -> Path:
 def merge(place: Path, strategy: str = "structure") -> Merged:
     objects = ObjectStore(place / ".git")
     names = Names("main", "side")
-    return TreeMerger(objects, Chooser(strategy)).merge(objects.resolve("main"), objects.resolve("side"), names)
+    return TreeMerger(objects, Ways(strategy)).merge(objects.resolve("main"), objects.resolve("side"), names)
 
 
 def changed(text: str, number: int, word: str = "changed") -> str:
@@ -244,3 +245,20 @@ def test_never_clean_where_git_is_not_and_equal_where_it_is(place: Path, ours, t
     assert bool(merged.disputes) == (by_git.code != 0)
     if not merged.disputes:
         assert merged.tree.hex() == by_git.output.split()[0]
+
+
+def test_files_after_a_criss_cross_merge_are_looked_at_again(place: Path) -> None:
+    code = "def one():\n    return 1\n\n\ndef two():\n    return 2\n\n\ndef three():\n    return 3\n"
+    start = commit(place, "start", {"m.py": code, "x": LINES})
+    ours = commit(place, "ours", {"m.py": code, "x": changed(LINES, 2)}, start)
+    theirs = commit(place, "theirs", {"m.py": code, "x": changed(LINES, 18)}, start)
+    both = {"m.py": code, "x": changed(changed(LINES, 2), 18)}
+    first, second = (
+        commit(place, name, both, *sides) for name, sides in (("a", (ours, theirs)), ("b", (theirs, ours)))
+    )
+    added = "def added():\n    return {}\n\n\n"
+    commit(place, "main", both | {"m.py": added.format(1) + code}, first)
+    commit(place, "side", both | {"m.py": code + "\n\n" + added.format(2).rstrip("\n") + "\n"}, second)
+    merged = merge(place)
+    assert len(merged.bases) == 2
+    assert [(one.path, one.reason) for one in merged.disputes] == [(b"m.py", "same-key")]

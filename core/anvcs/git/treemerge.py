@@ -7,6 +7,7 @@ path, with the three sides; those are then looked at again by who understands th
 from collections.abc import Iterator
 
 from anvcs.errors import AnvcsError
+from anvcs.git import commits
 from anvcs.git.objects import ObjectStore
 from anvcs.git.program import Git, GitFailed
 from anvcs.git.transport import GitTooOld
@@ -53,6 +54,19 @@ def merge_trees(store: ObjectStore, ours: Oid, theirs: Oid, names: tuple[str, st
     store.remember(tree)
     merged = TreeMerge(tree=tree, unmerged=unmerged, told=tuple(_told(fields, words)))
     return _with_short_names(store, merged, words)
+
+
+def virtual_base(store: ObjectStore, bases: tuple[Oid, ...]) -> Oid:
+    """One commit that stands for several best common ancestors: their merge, as Git itself makes it."""
+    first, *others = bases
+    who = commits.agent_signature("anvcs")
+    for number, other in enumerate(others):
+        names = (f"base {number + 1}", f"base {number + 2}")
+        first = commits.create_commit(
+            store, tree=merge_trees(store, first, other, names).tree, parents=(first, other),
+            message=b"a common ancestor\n", author=who, committer=who,
+        )  # fmt: skip
+    return first
 
 
 def renames(store: ObjectStore, old: Oid, new: Oid) -> dict[bytes, bytes]:

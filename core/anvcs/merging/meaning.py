@@ -15,6 +15,7 @@ from anvcs.merging.accepting import definitions, new_doubles
 from anvcs.merging.lines import Chunk, LineMerge
 from anvcs.merging.pieces import Clash, Piece
 from anvcs.merging.profiles import Profile
+from anvcs.merging.segments import well_formed_segments
 from anvcs.merging.trees import Source, entity_at, shown
 from anvcs.model.merge import Place, Reason
 
@@ -175,6 +176,9 @@ class _Parsed:
 
     def is_broken(self) -> bool:
         """Whether both sides parse and both together don't."""
+        merged = self._texts["merged"]
+        if "merged" not in self._sources and well_formed_segments(merged, self._lines, self._profile) is not None:
+            return False
         return self.source("merged").has_error and not any(self.source(name).has_error for name in _INPUTS)
 
     def doubles(self, sides: tuple[_Side, _Side], words: set[bytes]) -> list[Doubt]:

@@ -100,7 +100,7 @@ class _Work:
         self.keep_common = options.marking.style == "diff3"
         self.lines = line_merge(base, left, right, options.hunks)
         self.notes: list[str] = []
-        self.deadline = time.thread_time() + options.seconds
+        self.deadline = 0.0
 
     def merged(self) -> tuple[list[Piece], How]:
         by_lines = self.lines.pieces()
@@ -154,6 +154,7 @@ class _Work:
         if profile.language() is None:
             self.notes.append(f"the grammar for {profile.name} is not installed, so lines were merged")
             return None
+        self.deadline = time.thread_time() + self.options.seconds
         try:
             base, left, right = (Source(text, profile) for text in self.texts)
             if left.has_error or right.has_error or base.has_error:

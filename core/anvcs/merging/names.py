@@ -10,8 +10,9 @@ import re
 import symtable
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 Read = Callable[[bytes], bytes | None]
 """The content of a path in one tree; ``None`` when nothing is there."""
@@ -92,10 +93,23 @@ def torn_inside(path: bytes, merged: bytes, base: bytes, sides: tuple[bytes, ...
     return [Torn(path, _line_of(merged, name), name) for name in sorted(found)]
 
 
-def torn_between(changed: Iterable[bytes], base: Read, merged: Read, sides: tuple[Read, Read]) -> list[Torn]:
-    """Uses in *changed* files of what their modules have lost in the merge, though each side was right."""
+def torn_between(
+    changed: Iterable[bytes],
+    base: Read,
+    merged: Read,
+    sides: tuple[Read, Read],
+    known: Mapping[bytes, Collection[str]] = MappingProxyType({}),
+) -> list[Torn]:
+    """Uses in *changed* files of what their modules have lost in the merge, though each side was right.
+
+    Of some files it may be *known* what they have lost (`lost_names`).
+    """
     files = [path for path in changed if path.endswith(b".py")]
-    lost = {path: names for path in files if (names := _lost(base(path), merged(path)))}
+    lost = {
+        path: names
+        for path in files
+        if (names := known[path] if path in known else lost_names(base(path), merged(path)))
+    }
     if not lost:
         return []
     words = {name.encode() for names in lost.values() for name in names}
@@ -124,12 +138,16 @@ def _makes(symbol: symtable.Symbol) -> bool:
 
 def _lost_words(base: bytes, sides: tuple[bytes, ...]) -> set[bytes]:
     """Words that a side has less often than *base*: a definition can only be lost with one."""
-    before = set(base.splitlines())
+    lines = base.splitlines()
+    before = set(lines)
     lost: set[bytes] = set()
     for side in sides:
-        after = set(side.splitlines())
-        gone = Counter(_WORD.findall(b"\n".join(line for line in base.splitlines() if line not in after)))
-        come = Counter(_WORD.findall(b"\n".join(line for line in side.splitlines() if line not in before)))
+        other = side.splitlines()
+        after = set(other)
+        if before <= after:
+            continue
+        gone = Counter(_WORD.findall(b"\n".join(line for line in lines if line not in after)))
+        come = Counter(_WORD.findall(b"\n".join(line for line in other if line not in before)))
         lost |= {word for word in gone - come if not word.isdigit()}
     return lost - _KNOWN_BYTES
 
@@ -139,12 +157,14 @@ def _line_of(text: bytes, name: str) -> int:
     return text.count(b"\n", 0, match.start()) + 1 if match else 1
 
 
-def _lost(before: bytes | None, after: bytes | None) -> set[str]:
+def lost_names(before: bytes | None, after: bytes | None) -> set[str]:
     """What *before* defined at its top and *after* doesn't even mention there."""
     if before is None:
         return set()
-    left = set() if after is None else _defines(after)
-    return {name for name in _defines(before) - left if not name.startswith("__")}
+    kept = set() if after is None else set(after.splitlines())
+    gone = _defines(b"\n".join(line for line in before.splitlines() if line not in kept))
+    left = _defines(after) if after is not None and gone else set()
+    return {name for name in gone - left if not name.startswith("__")}
 
 
 def _defines(text: bytes) -> set[str]:

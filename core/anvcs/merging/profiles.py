@@ -93,6 +93,10 @@ class Profile:
     """What is defined at the top of one file is known in all files of its folder."""
     through: tuple[str, ...] = ()
     """Nodes that have the name of what is in them."""
+    apart: re.Pattern[bytes] | None = None
+    """What a line looks like that can only begin a definition: from there on a file can be parsed alone."""
+    around: bytes = b""
+    """What a line must follow that is indented; empty: only lines that aren't can be cut at."""
     whole_lines: tuple[str, ...] = ()
     """Lists without brackets that are as many lines as they stand on."""
     defines: re.Pattern[bytes] | None = None
@@ -165,7 +169,7 @@ def _by_node(tables: tuple[_Named, ...]) -> dict[str, tuple[_Named, ...]]:
     return {node: tuple(table for table in tables if node in table.nodes) for node in nodes}
 
 
-_PATTERNS = ("after", "extend", "unkeyed", "defines")
+_PATTERNS = ("after", "apart", "extend", "unkeyed", "defines")
 
 
 def _values(table: dict[str, Any]) -> dict[str, Any]:
@@ -173,6 +177,8 @@ def _values(table: dict[str, Any]) -> dict[str, Any]:
     for name, value in table.items():
         if name in _PATTERNS:
             found[name] = re.compile(value.encode(), re.MULTILINE)
+        elif name == "around":
+            found[name] = value.encode()
         else:
             found[name] = tuple(value) if isinstance(value, list) else value
     return found

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from anvcs.merging.parsing import syntax_tree
 from anvcs.merging.profiles import Listing, Member, Profile
 
 _OPEN = frozenset({"{", "(", "[", "{|", "#(", "${"})
@@ -23,9 +24,7 @@ class Source:
     __slots__ = ("has_error", "profile", "root", "text")
 
     def __init__(self, text: bytes, profile: Profile) -> None:
-        from tree_sitter import Parser
-
-        tree = Parser(profile.language()).parse(text)
+        tree = syntax_tree(text, profile)
         self.text = text
         self.profile = profile
         self.has_error: bool = tree.root_node.has_error

@@ -75,6 +75,20 @@ class Dispute:
         return f"{self.reason}{where}" + (f": {self.detail}" if self.detail else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is known of a merged content, because who merged it has looked."""
+
+    oid: Oid
+    """The content."""
+    broken_line: int = 0
+    """The first line that can't be parsed, and could on both sides; 0: none."""
+    torn: tuple[str, ...] = ()
+    """Sentences about names that nothing in the file defines any more."""
+    lost: frozenset[str] = frozenset()
+    """Names that the base gave others to use, and that are gone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileResult:
     """How one file of the merged tree came about."""
@@ -86,6 +100,7 @@ class FileResult:
     notes: tuple[str, ...] = ()
     stages: Stages | None = None
     """The versions that it was made from, where one looked into them."""
+    checked: Checked | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

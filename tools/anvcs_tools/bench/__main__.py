@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anvcs_tools.bench import live, reading, replay, storm, traces, writing
+from anvcs_tools.bench import live, reading, replay, storm, traces, tree_merges, writing
 from anvcs_tools.bench.machine import describe_machine
 from anvcs_tools.bench.report import as_json, as_text, heading, line
 from anvcs_tools.bench.rows import Place, Result, Row, Served, run_row
@@ -28,7 +28,11 @@ from anvcs_tools.bench.scale import (
 from anvcs_tools.bench.views import MountedView, ai_vcs, why_not
 
 _GIB = 1 << 30
-_APART: dict[str, Callable[[Sequence[str], Path], int]] = {"storm": storm.main, "traces": traces.main}
+_APART: dict[str, Callable[[Sequence[str], Path], int]] = {
+    "storm": storm.main,
+    "traces": traces.main,
+    "tree-merges": tree_merges.main,
+}
 """Benchmarks with a command line of their own: ``python -m anvcs_tools.bench storm --help``."""
 
 
