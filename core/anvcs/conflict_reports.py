@@ -91,7 +91,7 @@ def _page(told: dict[str, Any]) -> Iterator[str]:
             yield "It ends when its marked lines are edited in this view, or by:"
             yield f"ai-vcs conflicts resolve {told['id']} --ours (or --theirs, --union, --edit)"
         else:
-            yield f"It ends by: ai-vcs conflicts resolve {told['id']} --ours (or --theirs; without either: it is as it must be)"
+            yield f"It ends by: ai-vcs conflicts resolve {told['id']} --ours (or --theirs, or --both where both files are there; with none of them: it is as it must be)"
     else:
         yield f"It ends by: ai-vcs conflicts resolve {told['id']}"
 

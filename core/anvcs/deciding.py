@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from anvcs.errors import AnvcsError
 from anvcs.model.conflict import Conflict, parse_conflict_id
-from anvcs.model.stream_merge import Dispute, Stages
+from anvcs.model.room import Content
+from anvcs.model.stream_merge import BOTH, Dispute, Stages
 from anvcs.proposals import Proposal, side_step
 from anvcs.rooms.proposing import KIND
 from anvcs.rooms.room import Room
@@ -22,21 +23,50 @@ class CannotDecide(AnvcsError):
 
 
 def decide(room: Room, record: Conflict, side: str, waiting: Proposal) -> None:
-    """Give the place that *record* is about what *side* says (`SIDES`), and mark the record as resolved."""
+    """Give the place that *record* is about what *side* says (`SIDES`, `BOTH`), and mark the record as resolved."""
     if record.kind != KIND:
         raise CannotDecide(record.id, "only what a merge left open has sides; edit the file, then resolve it")
     dispute = _dispute(record, waiting)
+    of_lines = "union" if side == BOTH else side
     if record.first_line:
-        _replace(room, record, lambda block: chosen(block, side, record.id))
+        _replace(room, record, lambda block: chosen(block, of_lines, record.id))
     elif dispute is not None and dispute.lines != (0, 0):
-        _replace_bytes(room, record, dispute, side)
+        _replace_bytes(room, record, dispute, of_lines)
     else:
-        stages = stages_of(waiting, record.path)
-        if stages is None or side == "union":
-            raise CannotDecide(record.id, "it is about a whole file, which is one side's or the other's")
-        leaf = stages.ours if side == "ours" else stages.theirs
-        room.take([side_step(record.path, leaf)])
+        _decide_whole(room, record, side, waiting)
     room.resolve(record.id)
+
+
+def _decide_whole(room: Room, record: Conflict, side: str, waiting: Proposal) -> None:
+    stages, beside = stages_of(waiting, record.path), _beside(waiting, record.path)
+    if side == BOTH and beside and room.entry(beside) is not None:
+        return
+    if stages is None or side in ("union", BOTH):
+        also = ", or --both, which keeps both files" if beside else ""
+        raise CannotDecide(record.id, f"it is about a whole file, which is one side's or the other's{also}")
+    gone = [record.path] if side == "ours" else []  # the proposal's branch is where ours is
+    if beside and (entry := room.entry(beside)) is not None:
+        if stages.theirs is None or (entry.content, entry.ref) != (Content.GIT, stages.theirs.oid):
+            raise CannotDecide(
+                record.id, f"{_text(beside)} was edited; move it where it belongs, then resolve it without a side"
+            )
+        gone.append(beside)
+    if side == "theirs":
+        room.take([side_step(record.path, stages.theirs)])
+    room.restore(gone)
+
+
+def require_settled(room: Room, record: Conflict, waiting: Proposal) -> None:
+    """Raise `CannotDecide` unless *record* can be marked as resolved with things as they are."""
+    beside = _beside(waiting, record.path) if record.kind == KIND else b""
+    if beside and not record.resolved and room.entry(beside) is not None:
+        raise CannotDecide(
+            record.id, f"{_text(beside)} is still there; say --ours, --theirs or --both, or move or remove it"
+        )
+
+
+def _beside(waiting: Proposal, path: bytes) -> bytes:
+    return next((one.beside for one in waiting.disputes if one.path == path and one.beside), b"")
 
 
 def _dispute(record: Conflict, waiting: Proposal) -> Dispute | None:
@@ -141,3 +171,7 @@ def has_markers(text: bytes) -> bool:
         elif opened and line.startswith(CLOSING):
             return True
     return False
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

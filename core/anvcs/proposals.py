@@ -235,6 +235,8 @@ def _dispute_document(one: Dispute) -> dict[str, Any]:
     if one.stages is not None:
         sides = (one.stages.base, one.stages.ours, one.stages.theirs)
         told["stages"] = [None if side is None else [side.mode, side.oid.hex()] for side in sides]
+    if one.beside:
+        told["beside"] = _text_of(one.beside)
     return told
 
 
@@ -286,6 +288,7 @@ def _dispute(path: bytes, told: dict[str, Any]) -> Dispute:
         theirs=_bytes_of(told["theirs"]),
         base=_bytes_of(told["base"]),
         stages=stages,
+        beside=_bytes_of(told.get("beside", "")),
     )
 
 

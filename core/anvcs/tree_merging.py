@@ -7,6 +7,7 @@ added the same name.  What is left is a `Dispute` for each block, or for the fil
 
 import time
 from collections.abc import Collection, Iterator
+from itertools import count
 
 from anvcs.arrivals import Arrivals
 from anvcs.file_merging import FileMerge, Names, Task
@@ -18,11 +19,12 @@ from anvcs.merge_workers import Plan, merge_files
 from anvcs.merging.strategies import DEFAULT, strategy
 from anvcs.model.ids import Oid
 from anvcs.model.stream_merge import Dispute, FileResult, Merged, Stages, TreeMerge
-from anvcs.model.tree import DIRECTORY, EXECUTABLE, REGULAR, Leaf
+from anvcs.model.tree import DIRECTORY, EXECUTABLE, REGULAR, SYMLINK, Leaf
 from anvcs.moved_apart import Apart
 from anvcs.moved_between import Follower, Ground
 
 _FILES = (REGULAR, EXECUTABLE)
+_LONGEST_NAME = 255
 _CONTENT_KINDS = frozenset({"CONFLICT (contents)", "CONFLICT (binary)"})
 _PATIENCE_S, _PATIENCE_PER_FILE_S = 30.0, 0.05
 """For looking again at files that Git has merged; after that its lines stand."""
@@ -159,9 +161,32 @@ class _Work:
     def _whole(self, path: bytes, stages: Stages, reason: str = "", notes: tuple[str, ...] = ()) -> FileResult:
         told = [one for one in self._by_git.told if one.kind.startswith("CONFLICT") and path in one.paths]
         reason = reason or (_bare(told[0].kind) if told else "both-changed")
-        detail = "; ".join(one.text.partition("): ")[2] or one.text for one in told)
-        dispute = Dispute(path=path, reason=reason, detail=detail, stages=stages)
+        details = [one.text.partition("): ")[2] or one.text for one in told]
+        beside = self._beside(path, stages)
+        if beside:
+            # What Git puts there may have its markers, which nobody can read in such a file.
+            self.changes[path], self.changes[beside] = stages.ours, stages.theirs
+            details = [f"ours is in {_text(path)}, theirs in {_text(beside)}"]
+        dispute = Dispute(path=path, reason=reason, detail="; ".join(details), stages=stages, beside=beside)
         return FileResult(path=path, how="line", disputes=(dispute,), notes=notes)
+
+    def _beside(self, path: bytes, stages: Stages) -> bytes:
+        """A free name for theirs beside ours, for two files that nobody can make one; empty where it isn't so."""
+        sides = stages.ours, stages.theirs
+        if any(side is None or side.mode not in (*_FILES, SYMLINK) for side in sides):
+            return b""
+        folder, slash, name = path.rpartition(b"/")
+        stem, dot, suffix = name.rpartition(b".")
+        if not stem:
+            stem, dot, suffix = name, b"", b""
+        # The suffix stays, because it says what the file is, also to patterns.
+        theirs = self._plan.names.theirs.replace("/", "_").encode("utf-8", "surrogateescape")
+        for number in count():
+            end = b"~" + theirs[-100:] + (b"_%d" % number if number else b"") + dot + suffix
+            found = folder + slash + stem[: _LONGEST_NAME - len(end)] + end
+            if found not in self.changes and self._objects.find(self._by_git.tree, found) is None:
+                return found
+        raise AssertionError  # it counts on for ever
 
     def _only_told(self, path: bytes, kind: str, text: str) -> FileResult:
         return FileResult(path=path, how="line", disputes=(Dispute(path=path, reason=_bare(kind), detail=text),))
@@ -188,8 +213,6 @@ class _Work:
                 late = ("there was no time to look at its structure",)
                 yield FileResult(path=task.path, how="line", notes=late)
                 continue
-            if done[task.path].is_opaque:  # git, which doesn't know, has merged its lines
-                self.changes[task.path] = task.stages.ours
             yield self._taken(task, done[task.path])
 
 
@@ -230,6 +253,10 @@ def _is_of_files(stages: Stages) -> bool:
     """Whether both sides have a file, and the base one or nothing."""
     sides = [side for side in (stages.base, stages.ours, stages.theirs) if side is not None]
     return stages.ours is not None and stages.theirs is not None and all(side.mode in _FILES for side in sides)
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
 
 
 def _bare(kind: str) -> str:

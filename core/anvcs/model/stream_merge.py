@@ -13,6 +13,8 @@ BASE, OURS, THEIRS = 1, 2, 3
 
 SIDES = ("ours", "theirs", "union")
 """Ways in which a conflict is decided without an editor."""
+BOTH = "both"
+"""One more, for files that stand beside each other: both stay; of lines it is ``union``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Dispute:
     base: bytes = b""
     stages: Stages | None = None
     """The sides of the file, when it is to be decided as a whole."""
+    beside: bytes = b""
+    """Where theirs is meanwhile, when ours is at `path`."""
 
     @property
     def sentence(self) -> str:

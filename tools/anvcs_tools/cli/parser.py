@@ -396,6 +396,7 @@ def _add_conflicts(commands: _Subparsers) -> None:
         ("ours", "what the target of the merge has"),
         ("theirs", "what the merged stream has"),
         ("union", "both, the target's first"),
+        ("both", "both files, each under its name; of marked lines as --union"),
     ):
         side.add_argument(f"--{name}", dest="side", action="store_const", const=name, help=f"resolve: take {meaning}")
     side.add_argument("--edit", dest="side", action="store_const", const="edit", help="resolve: edit the marked lines")

@@ -63,7 +63,6 @@ def _list(place: Place, arguments: argparse.Namespace) -> int:
 
 
 def _resolve(place: Place, arguments: argparse.Namespace) -> int:
-    from anvcs.hindsight import patiently
     from anvcs.model.room import Author
     from anvcs.rooms.errors import NoSuchConflict
 
@@ -80,7 +79,7 @@ def _resolve(place: Place, arguments: argparse.Namespace) -> int:
         room = opened.room
         names = names or [record.id for record in room.conflicts()]
         if arguments.side is None:
-            patiently(room, lambda: room.resolve(*names))
+            _settle(place, room, names)
         else:
             _decide(place, room, names, arguments.side)
         room.sync()
@@ -90,6 +89,22 @@ def _resolve(place: Place, arguments: argparse.Namespace) -> int:
     else:
         say(f"resolved: {', '.join(names) or 'nothing'}; {left} still open")
     return 0
+
+
+def _settle(place: Place, room: "Room", names: list[str]) -> None:
+    """Mark what people have put in order."""
+    from anvcs.deciding import require_settled
+    from anvcs.hindsight import patiently
+    from anvcs.proposals import NoSuchProposal, proposal
+
+    records = [room.conflict(name) for name in names]
+    try:
+        waiting = proposal(place.repository, place.stream).proposal
+    except NoSuchProposal:  # an ordinary stream
+        records = []
+    for record in records:
+        require_settled(room, record, waiting)
+    patiently(room, lambda: room.resolve(*names))
 
 
 def _decide(place: Place, room: "Room", names: list[str], side: str) -> None:
