@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -76,12 +77,17 @@ class Rule:
 class FaultProxy:
     """Passes requests on, and their answers back, as its rules say."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, certificate: ssl.SSLContext | None = None) -> None:
+        """*certificate*: it speaks TLS itself."""
         self.upstream = urllib.parse.urlsplit(upstream)
         self.rules: list[Rule] = []
         self.seen: list[Request] = []
         self.clock_s = 0.0
         """So far is the server's ``Date`` moved."""
+        self.keeps_host = False
+        """As a proxy it passes the host on that it is asked for; moto would take it for a bucket's."""
+        self.drops_authorization = False
+        """As a strict proxy it knows no header of this name."""
         self._lock = threading.Lock()
         proxy = self
 
@@ -90,7 +96,9 @@ class FaultProxy:
 
         self._server = _Listener(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if certificate is not None:
+            self._server.socket = certificate.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -133,9 +141,11 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
         request = Request(self.command, self.path, headers, self.rfile.read(length))
-        if self.path.startswith("http://"):  # as a proxy is asked; the test's server knows itself by one name only
+        if self.path.startswith("http://") and not self.owner.keeps_host:
             headers["Host"] = self.owner.upstream.netloc
         fault = self.owner.due(request)
+        if self.owner.drops_authorization and headers.pop("Authorization", None):
+            fault = says(403, "AccessDenied")  # a server that doesn't look at signatures would let it through
         answer = self._ask(request)
         if self.owner.clock_s:
             answer.headers = [(name, value) for name, value in answer.headers if name.lower() != "date"]

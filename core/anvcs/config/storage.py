@@ -90,7 +90,8 @@ class S3Config:
     use_presigned: bool = setting(
         False,
         Kind.BOOLEAN,
-        "Read through presigned addresses: plain GETs without headers of AWS, for networks that let only these pass.",
+        "Sign each request in its address: no header Authorization, and reads are plain GETs without headers of AWS, "
+        "for networks that let only these pass.",
     )
     multipart_threshold: int = setting(
         64 * MIB, Kind.SIZE, "Larger files are uploaded in parts.", low=5 * MIB, high=5 << 30

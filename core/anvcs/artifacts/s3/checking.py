@@ -27,7 +27,7 @@ def checks(client: Client) -> Iterator[Check]:
         port = address.port or (443 if address.scheme == "https" else 80)
         yield _tried("dns", lambda: _resolved(host, port))
         if address.scheme == "https":
-            yield _tried("tls", lambda: _chain(host, port))
+            yield _tried("tls", lambda: _chain(host, port, client.ca_bundle))
         else:
             yield Check("tls", True, "not used: the address begins with http://")
     yield _tried("credentials", client.credentials)
@@ -96,8 +96,8 @@ def _resolved(host: str, port: int) -> str:
     return f"{host} is {', '.join(sorted({str(one[4][0]) for one in found}))}"
 
 
-def _chain(host: str, port: int) -> str:
-    context = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
+def _chain(host: str, port: int, trusted: str | None) -> str:
+    context = ssl.create_default_context(cafile=trusted)
     with (
         socket.create_connection((host, port), _TIMEOUT_S) as plain,
         context.wrap_socket(plain, server_hostname=host) as tls,

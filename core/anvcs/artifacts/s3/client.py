@@ -1,5 +1,6 @@
 """The client of one bucket's server: made when it is first needed, shared by all threads."""
 
+import os
 import threading
 from functools import cache
 from typing import Any
@@ -9,6 +10,19 @@ from anvcs.artifacts.s3.meaning import SKEW_S, meaning, skew_of, skewed
 from anvcs.artifacts.s3.options import S3Options
 
 CONNECTIONS = 32
+_EXPIRES_S = 900
+_SOURCES = {
+    "env": "from the environment (AWS_ACCESS_KEY_ID)",
+    "shared-credentials-file": "from profile {profile} of the shared credentials file",
+    "config-file": "from profile {profile} of AWS's configuration file",
+    "assume-role": "of the role that profile {profile} assumes (STS)",
+    "assume-role-with-web-identity": "of a role, by a web identity token (OIDC)",
+    "sso": "of the single sign-on of profile {profile}",
+    "custom-process": "from the credential_process of profile {profile}",
+    "container-role": "of the container's role",
+    "iam-role": "of the machine's role (instance metadata)",
+}
+"""What botocore calls them, in words."""
 
 
 @cache
@@ -73,22 +87,47 @@ class Client:
         named = {"Bucket": self.options.bucket} | ({"Key": key} if key else {})
         if version_id:
             named["VersionId"] = version_id
+        self.frozen()  # what fails here is no answer of the bucket's
         try:
             return getattr(self.raw, method)(**named, **parameters)
         except (BotoCoreError, ClientError) as error:
             raise meaning(error, self.name, key, version_id) from error
 
     def credentials(self) -> str:
-        """Where the credentials come from; raises `CredentialsBad` when there are none."""
-        from botocore.exceptions import BotoCoreError
+        """Where the credentials come from; raises `CredentialsBad` when there are none or they can't be had."""
+        self.frozen()  # a role's or a log-in's are asked for only now
+        if self.options.access_key_id:
+            return "adapters.s3 of the configuration"
+        method = str(self.session.get_credentials().method)
+        return _SOURCES.get(method, method).format(profile=self.session.profile_name)
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """The file of certificates to trust instead of the usual ones, by the rules of AWS's tools."""
+        bundle = self.session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # boto3 has no other way
+        return bundle or os.environ.get("REQUESTS_CA_BUNDLE")
+
+    def frozen(self) -> Any:
+        """The credentials as they are now, renewed if it is time to."""
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             found = self.session.get_credentials()
+            if found is None:
+                raise CredentialsBad(self.name, "no credentials were found")
+            return found.get_frozen_credentials()
         except BotoCoreError as error:
             raise meaning(error, self.name) from error
-        if found is None:
-            raise CredentialsBad(self.name, "no credentials were found")
-        return "adapters.s3 of the configuration" if self.options.access_key_id else f"from {found.method}"
+        except ClientError as error:  # whoever was asked for them refused
+            raise CredentialsBad(self.name, str(error)) from error
+
+    def presign(self, request: Any, region: str) -> None:
+        """Sign in the address: a proxy that drops the header ``Authorization`` leaves it alone."""
+        from botocore.auth import S3SigV4QueryAuth
+
+        body, request.data = request.data, b""  # botocore would take it for parameters
+        S3SigV4QueryAuth(self.frozen(), "s3", region, expires=_EXPIRES_S).add_auth(request)
+        request.data = body
 
     def ready(self) -> None:
         """Before the first upload: the clock is right and the bucket keeps versions."""
@@ -111,12 +150,13 @@ class Client:
         return BucketUnversioned(self.name, self.options.bucket, self.options.fix_versioning)
 
     def _make(self) -> Any:
+        from botocore import UNSIGNED
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
         options = self.options
         config = Config(
-            signature_version="s3v4",
+            signature_version=UNSIGNED if options.use_presigned else "s3v4",  # the former are signed by `presign`
             s3={"addressing_style": "virtual" if options.virtual_hosts else "path"},
             # Ours: theirs know neither our deadline nor what has come already.
             retries={"total_max_attempts": 1, "mode": "standard"},
@@ -130,8 +170,12 @@ class Client:
         )
         region = None if self.session.region_name or not options.endpoint_url else "us-east-1"
         try:
-            return self.session.client(
+            client = self.session.client(
                 "s3", endpoint_url=options.endpoint_url or None, config=config, region_name=region
             )
         except (BotoCoreError, ValueError) as error:
             raise meaning(error, self.name) from error
+        if options.use_presigned:
+            region = client.meta.region_name
+            client.meta.events.register("before-sign.s3", lambda request, **_: self.presign(request, region))
+        return client

@@ -97,7 +97,7 @@ def status_meaning(
 def _answered(response: Any, store: str, key: str, version_id: str | None) -> Exception:
     told = response.get("Error", {})
     code, status = str(told.get("Code", "")), int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    words = f"{code}: {told.get('Message', '')}".strip(": ")
+    words = f"{code}: {told.get('Message') or ''}".strip(": ")
     if status == 416:
         return NothingThere()
     if code == "NoSuchBucket":

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final, NamedTuple
 
-from anvcs.artifacts.errors import CredentialsBad, StoreRefused, TransferBroken
+from anvcs.artifacts.errors import StoreRefused, TransferBroken
 from anvcs.artifacts.pieces import CHUNK
 from anvcs.artifacts.protocol import Body
 from anvcs.artifacts.s3.client import CONNECTIONS, Client
 from anvcs.artifacts.s3.meaning import NothingThere, meaning, status_meaning
 
-_EXPIRES_S: Final = 900
 _LONGEST_COMPLAINT: Final = 8 << 10
 
 
@@ -22,8 +21,6 @@ class _Line(NamedTuple):
     base: str
     """Address of the bucket, without the slash at its end."""
     region: str
-    credentials: Any
-    """botocore's, which renew themselves."""
     http: Any
 
 
@@ -68,7 +65,7 @@ class Reading:
             raise TransferBroken(self._client.name, f"{key} ended after {got} of {announced} bytes")
 
     def _send(self, key: str, version_id: str | None, wanted: str | None) -> Any:
-        from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
+        from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError
 
@@ -80,13 +77,12 @@ class Reading:
         # What isn't there when the address is signed isn't part of the signature.
         request = AWSRequest("GET", url, {} if presigned else headers, params=named, stream_output=True)
         try:
-            credentials = line.credentials.get_frozen_credentials()
             if presigned:
-                S3SigV4QueryAuth(credentials, "s3", line.region, expires=_EXPIRES_S).add_auth(request)
+                self._client.presign(request, line.region)
                 for name, value in headers.items():
                     request.headers[name] = value
             else:
-                S3SigV4Auth(credentials, "s3", line.region).add_auth(request)
+                S3SigV4Auth(self._client.frozen(), "s3", line.region).add_auth(request)
             return line.http.send(request.prepare())
         except BotoCoreError as error:
             raise meaning(error, self._client.name, key, version_id) from error
@@ -103,20 +99,19 @@ class Reading:
         from botocore.utils import get_environ_proxies
 
         client, options = self._client, self._client.options
+        client.frozen()  # without credentials it ends here
         try:
             # Where the client would send it: it knows all rules about hosts and regions.
             url = client.raw.generate_presigned_url("head_bucket", Params={"Bucket": options.bucket})
-            credentials = client.session.get_credentials()
         except BotoCoreError as error:
             raise meaning(error, client.name) from error
-        if credentials is None:
-            raise CredentialsBad(client.name, "no credentials were found")
         http = URLLib3Session(
+            verify=client.ca_bundle or True,
             proxies=get_environ_proxies(url),
             timeout=(options.connect_timeout_s, options.read_timeout_s),
             max_pool_connections=CONNECTIONS,
         )
-        return _Line(url.partition("?")[0].rstrip("/"), client.raw.meta.region_name, credentials, http)
+        return _Line(url.partition("?")[0].rstrip("/"), client.raw.meta.region_name, http)
 
     def _complaint(self, response: Any, key: str, version_id: str | None) -> Exception:
         from urllib3.exceptions import HTTPError
