@@ -6,7 +6,7 @@ import pytest
 
 from anvcs.explaining import explained
 from anvcs.git.objects import ObjectStore
-from anvcs.merging.strategies import Chooser
+from anvcs.merge_ways import Ways
 from anvcs.model.stream_merge import Merged
 from anvcs.tree_merging import Names, TreeMerger
 from support.merges import Tree, empty, forked
@@ -41,7 +41,7 @@ def place(tmp_path: Path) -> Path:
 def merge(place: Path, base: Tree, ours: Tree, theirs: Tree) -> Merged:
     forked(place, base, ours, theirs)
     objects = ObjectStore(place / ".git")
-    merger = TreeMerger(objects, Chooser("structure"))
+    merger = TreeMerger(objects, Ways("structure"))
     return merger.merge(objects.resolve("main"), objects.resolve("side"), Names("main", "side"))
 
 
