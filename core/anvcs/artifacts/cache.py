@@ -1,8 +1,9 @@
 """Verified bytes by their SHA-256, shared by all views: ``cache/sha256/ab/<62 digits>``.
 
-A file that has its name is complete and was verified.  Two rules keep it true after a
-power loss: a large file is on the disk before it gets its name, a small one is hashed
-again whenever it is opened.
+A file that has its name is complete and was verified.  Three rules keep it true after a
+power loss: a large file that was made here is on the disk before it gets its name, a
+large one that was fetched has a note until it is (`anvcs.artifacts.settling`), a small one
+is hashed again whenever it is opened.
 
 ``holds/<sha256>`` says of a content that it was made here and is not uploaded yet: it stays.
 
@@ -27,6 +28,7 @@ from typing import Final, NamedTuple, Self
 from anvcs.artifacts.errors import CacheFull, DigestMismatch
 from anvcs.artifacts.parts import Claims, sweep
 from anvcs.artifacts.pieces import Digests, chunks_of, digest_chunks
+from anvcs.artifacts.settling import Unsettled
 
 SMALL: Final = 256 << 10
 """Up to this size a file is hashed at each opening, which costs less than a sync when it is stored."""
@@ -97,6 +99,8 @@ class ContentCache:
         self.limit = limit
         self._needed = needed
         self.claims = Claims(root / "parts" / "claims")
+        self.unsettled = Unsettled(root / "unsettled", self.path)
+        self._doubted = False
         self._made = False
         self._lock = threading.Lock()
         self._room_left = 0
@@ -113,6 +117,8 @@ class ContentCache:
     def open(self, sha256: str) -> Lease | None:
         """The content for reading, or None; a damaged small file is removed and counts as absent."""
         path = self.path(sha256)
+        if not self._doubted:
+            self._doubt()
         while True:
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -151,34 +157,49 @@ class ContentCache:
             if not fetched:
                 self._hold(sha256)
             fd = os.open(verified, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_SH)  # before it has its name, so that nobody evicts it
-                size = os.fstat(fd).st_size
-                if size > SMALL:
-                    os.fsync(fd)
-                os.fchmod(fd, 0o444)
-                target = self.path(sha256)
-                try:
-                    verified.replace(target)
-                except FileNotFoundError:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    verified.replace(target)
-            except BaseException:
-                os.close(fd)
-                raise
-        lease = Lease(fd, target)
-        self._grown(size)
-        return lease
+            return self._named(fd, os.fspath(verified), sha256, settled=not fetched)
 
     def put(self, verified: bytes, sha256: str) -> Lease:
         """As `publish`, of a small content that was verified in memory."""
-        part = self.scratch()
+        part = os.fspath(self.scratch())
+        with self._space():
+            fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                left = memoryview(verified)
+                while left:
+                    left = left[os.write(fd, left) :]
+            except BaseException:
+                os.close(fd)
+                Path(part).unlink()
+                raise
+            try:
+                return self._named(fd, part, sha256)
+            except BaseException:
+                Path(part).unlink(missing_ok=True)
+                raise
+
+    def _named(self, fd: int, part: str, sha256: str, *, settled: bool = False) -> Lease:
+        """Give the file *part*, which *fd* is, its name; *settled*: only after it is on the disk."""
+        target = self.path(sha256)
         try:
-            with self._space():
-                part.write_bytes(verified)
-            return self.publish(part, sha256, fetched=True)
-        finally:
-            part.unlink(missing_ok=True)
+            fcntl.flock(fd, fcntl.LOCK_SH)  # before it has its name, so that nobody evicts it
+            size = os.fstat(fd).st_size
+            if size > SMALL and settled:
+                os.fsync(fd)
+            elif size > SMALL:
+                self.unsettled.note(sha256)
+            os.fchmod(fd, 0o444)
+            try:
+                Path(part).rename(target)
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                Path(part).rename(target)
+        except BaseException:
+            os.close(fd)
+            raise
+        lease = Lease(fd, target)
+        self._grown(size)
+        return lease
 
     def take(self, source: Path) -> Digests:
         """Copy a file into the cache, hashing it on the way."""
@@ -230,6 +251,13 @@ class ContentCache:
             return time.time() - Path(f"{self._holds}/{sha256}").stat().st_mtime < _STALE_S
         except FileNotFoundError:
             return False
+
+    def _doubt(self) -> None:
+        """After a power loss, look at what may not have reached the disk; once in a process."""
+        self._doubted = True
+        for sha256 in self.unsettled.doubtful():
+            self.verify(sha256)
+            self.unsettled.forget(sha256)
 
     # Looking after it
 

@@ -8,13 +8,13 @@ nobody else's, so a reader that is cancelled comes back at once.
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from anvcs.artifacts.cache import ContentCache, Lease
+from anvcs.artifacts.cache import SMALL, ContentCache, Lease
+from anvcs.artifacts.crowd import Crowd
 from anvcs.artifacts.errors import HydrationCancelled, StoreUnreachable
 from anvcs.artifacts.parts import part_name, progress
 from anvcs.artifacts.protocol import BlobStore
@@ -31,6 +31,8 @@ _NEAR = 1 << 20
 _DOWN_S = 10.0
 """So long after a store could not be reached nobody tries again, and everybody is told at once."""
 _FAILURES_KEPT = 20
+_SETTLE_S = 5.0
+"""A command that only fetches has ended by then, and leaves it to the kernel."""
 
 
 class Where(Enum):
@@ -110,12 +112,12 @@ class Artifact:
         self._run += len(data)
         return data
 
-    def whole(self, cancel: Canceller | None = None) -> Lease:
-        """All of it in the cache; the lease lasts as long as this is open."""
+    def whole(self, cancel: Canceller | None = None, *, here: bool = False) -> Lease:
+        """All of it in the cache; the lease lasts as long as this is open. *here*: in this thread, if that is enough."""
         if self._lease is not None:
             return self._lease
         assert self._transfer is not None  # one of the two
-        return self._transfer.whole(cancel)
+        return self._transfer.whole(cancel, here=here)
 
     def close(self) -> None:
         """Let go; more than once is fine."""
@@ -161,6 +163,10 @@ class Hydrator:
         self._transfers: dict[str, Transfer] = {}
         self._failures: dict[str, Failure] = {}
         self._down: dict[str, tuple[float, StoreUnreachable]] = {}
+        self._closed_down = threading.Event()
+        self._settling = False
+        if cache.unsettled:
+            self._settle_later()
 
     def open(self, pin: Pin) -> Artifact:
         """The artifact for reading; looks at the disk and not at the network."""
@@ -178,10 +184,10 @@ class Hydrator:
             transfer.readers += 1
         return Artifact(pin, None, transfer, lambda: self._closed(name))
 
-    def ensure(self, pin: Pin, cancel: Canceller | None = None) -> None:
-        """Have the whole artifact in the cache."""
+    def ensure(self, pin: Pin, cancel: Canceller | None = None, *, here: bool = False) -> None:
+        """Have the whole artifact in the cache; *here* as in `Artifact.whole`."""
         with self.open(pin) as artifact:
-            artifact.whole(cancel)
+            artifact.whole(cancel, here=here)
 
     def ensure_many(
         self,
@@ -190,25 +196,17 @@ class Hydrator:
         done: Callable[[Pin, Exception | None], None] = lambda _pin, _error: None,
     ) -> None:
         """Have many artifacts in the cache, several at a time; *done* is told of each, in any thread."""
-        cancel = cancel or Canceller()
+        Crowd(pins, lambda pin, stop: self._one(pin, stop, done), cancel or Canceller()).run()
 
-        def one(pin: Pin) -> None:
-            try:
-                self.ensure(pin, cancel)
-            except HydrationCancelled:
-                return
-            except Exception as error:  # noqa: BLE001  # one bad artifact doesn't keep the others
-                done(pin, error)
-            else:
-                done(pin, None)
-
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="anvcs-ensure") as pool:
-            try:
-                for _ in pool.map(one, pins):
-                    pass
-            except BaseException:  # Ctrl-C
-                cancel.cancel()
-                raise
+    def _one(self, pin: Pin, cancel: Canceller, done: Callable[[Pin, Exception | None], None]) -> None:
+        try:
+            self.ensure(pin, cancel, here=True)
+        except HydrationCancelled:
+            return
+        except Exception as error:  # noqa: BLE001  # one bad artifact doesn't keep the others
+            done(pin, error)
+        else:
+            done(pin, None)
 
     def state(self, pin: Pin) -> State:
         """Where its bytes are, as far as the cache knows; looks at the disk only."""
@@ -231,10 +229,29 @@ class Hydrator:
         with self._lock:
             transfers, self._transfers = list(self._transfers.values()), {}
             pools = list(self._workers.values())
+        self._closed_down.set()
         for transfer in transfers:
             transfer.close()
         for workers in pools:
             workers.close()
+
+    def _settle_later(self) -> None:
+        """Bring what was fetched to the disk, a while after nobody waits for it."""
+        with self._lock:
+            if self._settling:
+                return
+            self._settling = True
+        threading.Thread(target=self._settle, name="anvcs-settle", daemon=True).start()
+
+    def _settle(self) -> None:
+        try:
+            while not self._closed_down.wait(_SETTLE_S) and self.cache.unsettled.settle():
+                pass
+        except OSError as error:
+            self._tell(f"what was fetched could not be written to the disk ({error}): it will be verified again")
+        finally:
+            with self._lock:
+                self._settling = False
 
     def _closed(self, name: str) -> None:
         with self._lock:
@@ -261,6 +278,8 @@ class Hydrator:
             with self._lock:
                 self._failures.pop(pin.key, None)
                 self._down.pop(pin.storage, None)
+            if pin.size > SMALL:
+                self._settle_later()
             return
         with self._lock:
             known = self._failures.pop(pin.key, None)

@@ -50,7 +50,7 @@ class Part:
             raise self._meaning(error) from error
 
     def _begin(self) -> None:
-        head = _boot_id().encode().ljust(_HEAD - 1) + b"\n"
+        head = boot_id().encode().ljust(_HEAD - 1) + b"\n"
         found = os.pread(self._map, _HEAD, 0)
         if found == head:
             return
@@ -278,5 +278,6 @@ def _locked(fd: int) -> bool:
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Names this run of the kernel."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

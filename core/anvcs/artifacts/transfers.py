@@ -60,6 +60,8 @@ class _Need(NamedTuple):
     """Pieces that it will want next."""
     whole: bool = False
     """Only the whole content in the cache will do."""
+    here: bool = False
+    """Whoever waits does it, if nobody does yet."""
 
 
 class Transfer:
@@ -94,6 +96,7 @@ class Transfer:
         self._wanted: dict[int, None] = {}
         self._running: set[int] = set()
         self._jobs = 0
+        self._hand_over: Callable[[Callable[[], None]], None] = workers.submit
         self._failed: Exception | None = None
         self._failures = 0
         self._moved_at = time.monotonic()
@@ -119,10 +122,14 @@ class Transfer:
                 raise HydrationCancelled(self.pin.key)
             return self._part.read(offset, size)
 
-    def whole(self, cancel: Canceller | None) -> Lease:
-        """The content in the cache; waits for all of it."""
+    def whole(self, cancel: Canceller | None, *, here: bool = False) -> Lease:
+        """The content in the cache; waits for all of it.
+
+        *here*: what doesn't need several requests is done by the thread that calls, which may then wait for a network.
+        """
+        need = _Need(range(max(self.pin.piece_count, 1)), whole=True, here=here and self.pin.pieces is None)
         while (lease := self._lease) is None:
-            self._wait(_Need(range(max(self.pin.piece_count, 1)), whole=True), cancel)
+            self._wait(need, cancel)
         return lease
 
     def look(self) -> Progress:
@@ -163,9 +170,16 @@ class Transfer:
 
     def _wait_until_here(self, need: _Need, cancel: Canceller) -> None:
         started = time.monotonic()
+        mine: list[Callable[[], None]] = []
         with self._cond:
             failures = self._failures
+            if need.here:
+                self._hand_over = mine.append
             self._want(need)
+            self._hand_over = self._workers.submit
+        for job in mine:
+            job()
+        with self._cond:
             while not self._here(need):
                 if self._stop.thrown or cancel.thrown:
                     raise HydrationCancelled(self.pin.key)
@@ -236,7 +250,7 @@ class Transfer:
 
     def _submit(self, job: Callable[[], None], run: Iterable[int]) -> None:
         self._jobs += 1
-        self._workers.submit(lambda: self._run(job, run))
+        self._hand_over(lambda: self._run(job, run))
 
     # In the workers
 

@@ -27,7 +27,7 @@ def checks(client: Client) -> Iterator[Check]:
         port = address.port or (443 if address.scheme == "https" else 80)
         yield _tried("dns", lambda: _resolved(host, port))
         if address.scheme == "https":
-            yield _tried("tls", lambda: _chain(host, port, client.ca_bundle))
+            yield _tried("tls", lambda: _chain(host, port, client.ca_file))
         else:
             yield Check("tls", True, "not used: the address begins with http://")
     yield _tried("credentials", client.credentials)

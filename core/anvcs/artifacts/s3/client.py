@@ -40,6 +40,8 @@ class Client:
         self.options, self.name = options, name
         self._lock = threading.Lock()
         self._session: Any = None
+        self._base: Any = None
+        """botocore's session, below boto3's."""
         self._client: Any = None
         self._checked = False
         self.parts = threading.BoundedSemaphore(2 * options.concurrency)
@@ -60,7 +62,7 @@ class Client:
                 "aws_session_token": options.session_token,
             }
             try:
-                base = botocore.session.get_session()
+                base = self._base = botocore.session.get_session()
                 base.register_component("data_loader", _descriptions())
                 self._session = boto3.Session(
                     botocore_session=base,
@@ -102,10 +104,13 @@ class Client:
         return _SOURCES.get(method, method).format(profile=self.session.profile_name)
 
     @property
-    def ca_bundle(self) -> str | None:
-        """The file of certificates to trust instead of the usual ones, by the rules of AWS's tools."""
-        bundle = self.session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # boto3 has no other way
-        return bundle or os.environ.get("REQUESTS_CA_BUNDLE")
+    def ca_file(self) -> str:
+        """The certificates that a server must be vouched for by, by the rules of AWS's tools."""
+        from botocore.httpsession import get_cert_path
+
+        _ = self.session
+        bundle = self._base.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        return str(bundle or get_cert_path(True))
 
     def frozen(self) -> Any:
         """The credentials as they are now, renewed if it is time to."""

@@ -2,101 +2,106 @@
 
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from http.client import HTTPException
 from typing import Any, Final, NamedTuple
 
 from anvcs.artifacts.errors import StoreRefused, TransferBroken
 from anvcs.artifacts.pieces import CHUNK
 from anvcs.artifacts.protocol import Body
 from anvcs.artifacts.s3.client import CONNECTIONS, Client
+from anvcs.artifacts.s3.lines import Lines
 from anvcs.artifacts.s3.meaning import NothingThere, meaning, status_meaning
+from anvcs.artifacts.s3.signing import Signer
 
 _LONGEST_COMPLAINT: Final = 8 << 10
 
 
-class _Line(NamedTuple):
+class _Way(NamedTuple):
     """What all requests of a bucket share."""
 
     base: str
     """Address of the bucket, without the slash at its end."""
     region: str
-    http: Any
+    signer: Signer
+    send: Callable[[str, Mapping[str, str]], Any]
+    """Asks for an address, and gives status, headers, and the body to be read and closed."""
 
 
 class Reading:
     """Bodies of objects.  Requests are made once each; whoever reads knows what to ask for again.
 
     Not by the client's ``get_object``: for a small object its parameters, rules and hooks
-    cost twice what signing and sending does.
+    cost many times what signing and sending does.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._shared: _Line | None = None
+        self._shared: _Way | None = None
 
     def read(self, key: str, version_id: str | None, start: int, length: int | None) -> Body:
         """The bytes from *start*; nothing at or after the end."""
         if length == 0:
             return
-        response = self._send(key, version_id, _range(start, length))
-        with closing(response.raw):
-            if response.status_code >= 300:
+        with closing(self._send(key, version_id, _range(start, length))) as answer:
+            if answer.status >= 300:
                 try:
-                    raise self._complaint(response, key, version_id)
+                    raise self._complaint(answer, key, version_id)
                 except NothingThere:
                     return
-            if start and response.status_code != 206:
+            if start and answer.status != 206:
                 raise StoreRefused(self._client.name, "the server doesn't give parts of objects (ranges)")
-            yield from self._body(response.raw, int(response.headers.get("Content-Length", -1)), key)
+            yield from self._body(answer, int(answer.headers.get("Content-Length", -1)), key)
 
-    def _body(self, raw: Any, announced: int, key: str) -> Iterator[bytes]:
+    def _body(self, answer: Any, announced: int, key: str) -> Iterator[bytes]:
         from urllib3.exceptions import HTTPError
 
         got = 0
         try:
-            while chunk := raw.read(CHUNK):
+            while got != announced and (chunk := answer.read(CHUNK)):
                 got += len(chunk)
                 yield chunk
-        except (HTTPError, OSError) as error:
+        except (HTTPError, HTTPException, OSError) as error:
             raise TransferBroken(self._client.name, f"{key} broke off after {got} bytes: {error}") from error
         if announced >= 0 and got != announced:
             raise TransferBroken(self._client.name, f"{key} ended after {got} of {announced} bytes")
 
     def _send(self, key: str, version_id: str | None, wanted: str | None) -> Any:
-        from botocore.auth import S3SigV4Auth
-        from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError
 
-        line = self._line()
-        url = f"{line.base}/{urllib.parse.quote(key, safe='/~')}"
-        presigned = self._client.options.use_presigned
-        headers = {"Accept-Encoding": "identity"} | ({"Range": wanted} if wanted else {})
-        named = {"versionId": version_id} if version_id else {}
+        way, client = self._way(), self._client
+        url = f"{way.base}/{urllib.parse.quote(key, safe='/~')}"
+        query = f"versionId={urllib.parse.quote(version_id, safe='~')}" if version_id else ""
         # What isn't there when the address is signed isn't part of the signature.
-        request = AWSRequest("GET", url, {} if presigned else headers, params=named, stream_output=True)
+        plain = {"Accept-Encoding": "identity"} | ({"Range": wanted} if wanted else {})
         try:
-            if presigned:
-                self._client.presign(request, line.region)
-                for name, value in headers.items():
-                    request.headers[name] = value
+            asked = f"{url}?{query}" if query else url
+            if client.options.use_presigned:
+                asked, headers = self._presigned(asked, way.region), {"Host": way.signer.host}
             else:
-                S3SigV4Auth(self._client.frozen(), "s3", line.region).add_auth(request)
-            return line.http.send(request.prepare())
+                headers = way.signer.headers(urllib.parse.urlsplit(url).path, query, client.frozen())
+            return way.send(asked, headers | plain)
         except BotoCoreError as error:
-            raise meaning(error, self._client.name, key, version_id) from error
+            raise meaning(error, client.name, key, version_id) from error
 
-    def _line(self) -> _Line:
-        with self._lock:
-            if self._shared is None:
-                self._shared = self._connect()
-            return self._shared
+    def _presigned(self, url: str, region: str) -> str:
+        from botocore.awsrequest import AWSRequest
 
-    def _connect(self) -> _Line:
+        request = AWSRequest("GET", url)
+        self._client.presign(request, region)
+        return str(request.url)
+
+    def _way(self) -> _Way:
+        shared = self._shared
+        if shared is None:
+            with self._lock:
+                shared = self._shared = self._shared or self._connect()
+        return shared
+
+    def _connect(self) -> _Way:
         from botocore.exceptions import BotoCoreError
-        from botocore.httpsession import URLLib3Session
-        from botocore.utils import get_environ_proxies
 
         client, options = self._client, self._client.options
         client.frozen()  # without credentials it ends here
@@ -105,25 +110,49 @@ class Reading:
             url = client.raw.generate_presigned_url("head_bucket", Params={"Bucket": options.bucket})
         except BotoCoreError as error:
             raise meaning(error, client.name) from error
-        http = URLLib3Session(
-            verify=client.ca_bundle or True,
-            proxies=get_environ_proxies(url),
-            timeout=(options.connect_timeout_s, options.read_timeout_s),
-            max_pool_connections=CONNECTIONS,
-        )
-        return _Line(url.partition("?")[0].rstrip("/"), client.raw.meta.region_name, http)
+        base = url.partition("?")[0].rstrip("/")
+        host = urllib.parse.urlsplit(base).netloc
+        region = client.raw.meta.region_name
+        return _Way(base, region, Signer(host, region), self._sender(base))
 
-    def _complaint(self, response: Any, key: str, version_id: str | None) -> Exception:
+    def _sender(self, base: str) -> Callable[[str, Mapping[str, str]], Any]:
+        """Straight to the server, or through the proxy that the environment names."""
+        from botocore.utils import get_environ_proxies
+
+        address, options = urllib.parse.urlsplit(base), self._client.options
+        timeouts = (options.connect_timeout_s, options.read_timeout_s)
+        proxies = get_environ_proxies(base)
+        if address.scheme in proxies:
+            return _through_proxy(proxies, timeouts, self._client.ca_file)
+        lines = Lines(base, self._client.name, timeouts, self._client.ca_file)
+        host = f"{address.scheme}://{address.netloc}"
+        return lambda url, headers: lines.get(url.removeprefix(host), headers)
+
+    def _complaint(self, answer: Any, key: str, version_id: str | None) -> Exception:
         from urllib3.exceptions import HTTPError
 
         try:
-            body = response.raw.read(_LONGEST_COMPLAINT)
-        except (HTTPError, OSError):  # the status alone says enough
+            body = answer.read(_LONGEST_COMPLAINT)
+        except (HTTPError, HTTPException, OSError):  # the status alone says enough
             body = b""
-        return status_meaning(response.status_code, response.headers, body, self._client.name, key, version_id)
+        return status_meaning(answer.status, answer.headers, body, self._client.name, key, version_id)
 
 
 def _range(start: int, length: int | None) -> str | None:
     if start == 0 and length is None:
         return None
     return f"bytes={start}-{start + length - 1 if length is not None else ''}"
+
+
+def _through_proxy(
+    proxies: Mapping[str, str], timeouts: tuple[float, float], ca_file: str
+) -> Callable[[str, Mapping[str, str]], Any]:
+    from botocore.awsrequest import AWSRequest
+    from botocore.httpsession import URLLib3Session
+
+    session = URLLib3Session(proxies=proxies, timeout=timeouts, max_pool_connections=CONNECTIONS, verify=ca_file)
+
+    def send(url: str, headers: Mapping[str, str]) -> Any:
+        return session.send(AWSRequest("GET", url, dict(headers), stream_output=True).prepare()).raw
+
+    return send
