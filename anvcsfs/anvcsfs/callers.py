@@ -1,9 +1,17 @@
 """Which processes belong together: threads, parents, sessions."""
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 _DEPTH = 12
+_FLAGS, _EXIT_CODE = 6, 49
+"""Fields of ``/proc/<pid>/stat`` after the process's name."""
+_PF_EXITING = 0x4
+_ENDINGS = sum(
+    1 << (number - 1) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM)
+)
 
 
 def family(pid: int) -> Iterator[int]:
@@ -90,3 +98,57 @@ def is_mapped(ino: int, threads: Iterable[int]) -> bool:
         except OSError:  # gone, and somebody has inherited what it opened; or not ours to see
             return True
     return False
+
+
+class Asker:
+    """Who waits for an answer of ours, which can take long."""
+
+    def __init__(self, thread: int) -> None:
+        """*thread* made the request; 0: it is in another world."""
+        self._leader = _words_of(thread).get(b"Tgid", thread) if thread > 0 else 0
+        if self._has_left() and not _ends(self._leader).killed:
+            self._leader = 0  # it closed the file by ending, or somebody else goes on in its place
+
+    def waits(self) -> bool:
+        """Whether it does: as far as we can see, it neither ended nor was told to.
+
+        The kernel lets a process that waits for our answer not even be killed before it has one.  It tells us of the
+        signal, but pyfuse3 doesn't pass that on.  The signal is pending meanwhile.
+        """
+        return self._leader == 0 or not self._has_left()
+
+    def _has_left(self) -> bool:
+        words = _words_of(self._leader)
+        if not words or _ends(self._leader).under_way:
+            return True
+        return bool((words[b"SigPnd"] | words[b"ShdPnd"]) & ~words[b"SigBlk"] & _ENDINGS)
+
+
+def _words_of(pid: int) -> dict[bytes, int]:
+    """Leader and signals of a process or thread; empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            rows = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    found = {name: int(rows[name], 16) for name in (b"SigPnd", b"ShdPnd", b"SigBlk")}
+    return found | {b"Tgid": int(rows[b"Tgid"])}
+
+
+class _Ending(NamedTuple):
+    """How a process ends."""
+
+    under_way: bool
+    killed: bool
+    """By a signal."""
+
+
+def _ends(pid: int) -> _Ending:
+    """Whether a process is on its way out: it closes its files then, and they may be ours."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return _Ending(under_way=True, killed=False)
+    under_way = bool(int(fields[_FLAGS]) & _PF_EXITING)
+    return _Ending(under_way, under_way and bool(int(fields[_EXIT_CODE]) & 0x7F))

@@ -1,6 +1,7 @@
 """Nodes that we make ourselves: control files and the directories that hold them."""
 
 import stat as st
+import threading
 from collections.abc import Callable
 
 from anvcsfs.handles import Handle
@@ -66,7 +67,7 @@ class ControlDir(Dir):
 class ControlHandle(Handle):
     """An open control file: a snapshot to read, a buffer to write."""
 
-    __slots__ = ("content", "pid", "state", "wrote")
+    __slots__ = ("asked", "content", "over", "pid", "state", "wrote")
     node: ControlFile
 
     def __init__(self, node: ControlFile, pid: int) -> None:
@@ -77,3 +78,7 @@ class ControlHandle(Handle):
         """What has been written since the last request; ``None`` when nothing was."""
         self.state: object = None
         """What a request keeps between two calls."""
+        self.over: threading.Event | None = None
+        """Set when the request that is being carried out is over; ``None``: there is none."""
+        self.asked: object = None
+        """What the kernel asked for when that began (`anvcsfs.later.ASKED`)."""

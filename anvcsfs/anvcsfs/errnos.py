@@ -104,6 +104,7 @@ ERRNO: dict[str, int] = {
     "DigestMismatch": errno.EIO,
     "HydrationTimedOut": errno.EIO,
     "HydrationCancelled": errno.EINTR,
+    "UploadCancelled": errno.EINTR,
     "CacheFull": errno.ENOSPC,
     "NotCached": errno.EIO,
     "UnsentArtifacts": errno.EBUSY,

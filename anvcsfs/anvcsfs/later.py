@@ -1,6 +1,10 @@
 """How a plain handler says "this takes a while" without knowing about trio."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
+
+ASKED: ContextVar[object] = ContextVar("asked", default=None)
+"""Which request is being answered, where that matters: a handler is called again for the same one after a `Later`."""
 
 
 class Later(Exception):

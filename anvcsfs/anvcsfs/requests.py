@@ -20,7 +20,7 @@ from anvcs.errors import AnvcsError
 from anvcs.rooms.errors import NotCompared, RoomBusy
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import FileHandle
-from anvcsfs.later import Fetching, Later
+from anvcsfs.later import ASKED, Fetching, Later
 from anvcsfs.nodes import Node, Place
 from anvcsfs.serving import Gate
 from anvcsfs.status import FOREVER_S
@@ -117,6 +117,7 @@ class Requests(pyfuse3.Operations):
 
     async def _finished(self, fh: int, verb: Callable[[], T]) -> T:
         """`_call` for verbs that may carry a request out, which may have taken effect although it failed."""
+        ASKED.set(object())
         try:
             return await self._call(verb)
         except FUSEError as error:

@@ -5,17 +5,17 @@ Made once in a process that serves or commits (after any fork); opening it costs
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anvcs.artifacts.cache import ContentCache
-from anvcs.artifacts.errors import ArtifactError, StorageNotConfigured
+from anvcs.artifacts.errors import ArtifactError, StorageNotConfigured, UploadCancelled
 from anvcs.artifacts.known import KnownPins
 from anvcs.artifacts.protocol import BlobStore, StoreSettings
 from anvcs.artifacts.queue import UploadQueue, Waiting
+from anvcs.artifacts.workers import in_parallel
 from anvcs.config import Config
 from anvcs.model.pin import Pin
 from anvcs.store import Store
@@ -39,6 +39,16 @@ class UploadProgress:
     files_done: int = 0
     moved: int = 0
     """Bytes, with those of failed tries."""
+    wanted: Callable[[], bool] = lambda: True
+    """Whether whoever asked for it still waits."""
+    stopped: bool = False
+    """Nobody waits: what is under way ends with its part."""
+
+    def check(self) -> None:
+        """Raise `UploadCancelled` if nobody waits any more."""
+        if self.stopped or not self.wanted():
+            self.stopped = True
+            raise UploadCancelled
 
 
 class Artifacts:
@@ -127,22 +137,22 @@ class Artifacts:
         def moved(count: int) -> None:
             with lock:
                 told.moved += count
+            if told.stopped:
+                raise UploadCancelled
 
-        def upload(item: tuple[bytes, "Digests"]) -> Pin:
-            path, content = item
+        def upload(path: bytes, content: "Digests") -> Pin:
             pin = self._uploader.upload(content, key_for(path), moved)
             self._known.add(pin, self.store.name)
             with lock:
                 told.files_done += 1
             return pin
 
-        with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="anvcs-upload") as pool:
-            jobs = {sha256: pool.submit(upload, item) for sha256, item in todo.items()}
-            try:
-                return {sha256: job.result() for sha256, job in jobs.items()}
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        try:
+            pins = in_parallel([partial(upload, *item) for item in todo.values()], _UPLOADS, told.check)
+        except BaseException:
+            told.stopped = True
+            raise
+        return dict(zip(todo, pins, strict=True))
 
     @cached_property
     def _uploader(self) -> "Uploader":

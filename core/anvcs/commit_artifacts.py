@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,10 +50,13 @@ class CommitArtifacts:
         self._hashed: OrderedDict[str, Digests] = OrderedDict()
         """Of contents that were brought into the cache lately: work is saved, and committed a little later."""
 
-    def pins(self, files: Iterable[Wanted], *, later: bool | None) -> dict[bytes, Pin]:
+    def pins(
+        self, files: Iterable[Wanted], *, later: bool | None, awaited: Callable[[], bool] | None = None
+    ) -> dict[bytes, Pin]:
         """A pin for each of *files* that is an artifact: uploaded when this returns, or queued.
 
-        *later* None goes by the configuration.  All or none; raises an `ArtifactError`.
+        *later* None goes by the configuration.  All or none; raises an `ArtifactError`, `UploadCancelled` among them
+        when it isn't *awaited* any more.
         """
         wanted = self._artifacts_among(files)
         if not wanted:
@@ -70,7 +73,7 @@ class CommitArtifacts:
             else:
                 contents[item.path] = self._in_cache(artifacts.cache, item)
         queue = not self._pinning.upload_on_commit if later is None else later
-        progress = UploadProgress(0, 0)
+        progress = UploadProgress(0, 0, wanted=awaited or (lambda: True))
         with self._pinning.uploading(progress):
             return found | artifacts.pin(contents, later=queue, progress=progress)
 

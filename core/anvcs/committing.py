@@ -7,7 +7,7 @@ objects without a ref are harmless, and a room whose stream has moved follows it
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,6 +117,8 @@ class Plan:
     model: str
     started_s: float
     merge: MergePart | None = None
+    awaited: Callable[[], bool] | None = None
+    """Whether whoever asked still waits: if not, nothing more is uploaded and nothing is committed."""
 
     def with_contributors(self, contributors: tuple[Contributor, ...]) -> "Plan":
         """The same commit, by others."""
@@ -362,7 +364,7 @@ class Committer:
         """Have the artifacts among what the commit takes in their store (or queued for it)."""
         if self.artifacts is None:
             return {}
-        return self.artifacts.pins(files_of(plan), later=UPLOAD_LATER[plan.request.upload])
+        return self.artifacts.pins(files_of(plan), later=UPLOAD_LATER[plan.request.upload], awaited=plan.awaited)
 
     def _metadata(self, plan: Plan, commit: Oid, artifacts: tuple[Mapping[str, object], ...]) -> Metadata:
         request = plan.request

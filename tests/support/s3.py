@@ -227,6 +227,15 @@ def flips(at: int) -> Fault:
     return fault
 
 
+def waits_for(gate: threading.Event) -> Fault:
+    """The answer is kept back until *gate* is set."""
+
+    def fault(request: Request, answer: Answer) -> None:
+        assert gate.wait(60), "a test forgot the answer that it holds back"
+
+    return fault
+
+
 def without(*names: str) -> Fault:
     """A server that leaves headers out."""
 

@@ -59,6 +59,7 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.artifacts.errors.StoreRefused": REMOTE,
     "anvcs.artifacts.errors.StoreUnreachable": REMOTE,
     "anvcs.artifacts.errors.TransferBroken": REMOTE,
+    "anvcs.artifacts.errors.UploadCancelled": INTERRUPTED,
     "anvcs.assisting.NoAnswer": FAILED,
     "anvcs.attribution.NoText": INVALID,
     "anvcs.attribution.NothingAt": NOT_FOUND,

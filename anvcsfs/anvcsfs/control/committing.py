@@ -1,6 +1,7 @@
 """``.anvcs/commit``: from a message to a commit."""
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from anvcs.commit_policy import check_policy
@@ -11,6 +12,7 @@ from anvcs.model.room import Author
 from anvcs.offline import commit_answer
 from anvcs.scoping import MINE, plan_own
 from anvcs.streams import GitAtWork
+from anvcsfs.callers import Asker
 from anvcsfs.control.reports import Reports, document
 from anvcsfs.control_nodes import ControlHandle
 from anvcsfs.later import Later
@@ -35,8 +37,9 @@ _OPS_A_FILE = 8
 class _Progress:
     """A request between two calls of `CommitRequests.submit`."""
 
-    def __init__(self, request: CommitRequest) -> None:
+    def __init__(self, request: CommitRequest, asker: Asker) -> None:
         self.request = request
+        self.asker = asker
         self.attempts = 0
         self.pauses = 0
         self.base: Oid | None = None
@@ -79,7 +82,7 @@ class _Progress:
         """The slow part, in a thread; touches Git only."""
         assert self.plan is not None  # submit made it
         try:
-            self.outcome = table.committer.execute(self.plan)
+            self.outcome = table.committer.execute(replace(self.plan, awaited=self.asker.waits))
         except Exception as error:  # noqa: BLE001 - kept for the serving loop, which raises it to the writer
             self.outcome = error
 
@@ -105,7 +108,7 @@ class CommitRequests:
         if not isinstance(state, _Progress):
             request = parse_commit_request(data)
             check_policy(self.policy, request)
-            state = handle.state = _Progress(request)
+            state = handle.state = _Progress(request, Asker(handle.pid))
         if state.outcome is None:
             if state.plan is not None:
                 self._execute(state)

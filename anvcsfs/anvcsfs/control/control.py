@@ -9,11 +9,12 @@ inherited the descriptor flushes when it exits; those flushes are nothing.
 import errno
 import logging
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from anvcs.errors import AnvcsError
-from anvcs.rooms.errors import RoomBusy
+from anvcs.rooms.errors import NotCompared, RoomBusy
 from anvcsfs.callers import holds
 from anvcsfs.control.committing import CommitRequests
 from anvcsfs.control.company import Company, GrowingFile
@@ -26,6 +27,7 @@ from anvcsfs.control.streaming import StreamRequests
 from anvcsfs.control_nodes import ControlDir, ControlFile, ControlHandle, TokenFile
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import Caller
+from anvcsfs.later import ASKED, Later
 from anvcsfs.nodes import Node
 from anvcsfs.status import Status
 
@@ -196,6 +198,7 @@ class Control:
 
     def release(self, handle: ControlHandle) -> None:
         """Nobody has the handle any more; what no flush carried out is carried out now."""
+        self._wait_for_other(handle, object())
         if handle.wrote is not None:
             self._run(handle)
         handle.node.opens -= 1
@@ -206,18 +209,44 @@ class Control:
         node = handle.node
         assert node.request is not None  # only such files can be opened for writing
         request = bytes(handle.wrote or b"").lstrip(b"\0")
+        self._wait_for_other(handle, ASKED.get())
+        if handle.over is None:
+            handle.over, handle.asked = threading.Event(), ASKED.get()
         try:
             node.answer = node.request(handle, request)
-        except RoomBusy:
-            raise  # we are called again once it is free
+        except (Later, NotCompared, RoomBusy):
+            raise  # we are called again
         except (AnvcsError, OSError) as error:
             self._failed(handle, error)
+            raise
+        except BaseException:
+            self._ended(handle)
             raise
         self._succeeded(handle)
 
     def _succeeded(self, handle: ControlHandle) -> None:
-        handle.wrote, handle.state, handle.content = None, None, handle.node.answer
+        handle.content = handle.node.answer
+        self._ended(handle)
         self.reports.last_error = None
+
+    @staticmethod
+    def _wait_for_other(handle: ControlHandle, asked: object) -> None:
+        """A writer that is killed while it waits closes its file, which must not carry its request out again."""
+        over = handle.over
+        if over is None or handle.asked is asked:
+            return
+
+        def wait() -> None:
+            over.wait()
+
+        raise Later(wait)
+
+    @staticmethod
+    def _ended(handle: ControlHandle) -> None:
+        over = handle.over
+        handle.wrote = handle.state = handle.over = None
+        if over is not None:
+            over.set()
 
     def gave_up(self, handle: ControlHandle, error: RoomBusy) -> bool:
         """The room stayed busy and the request is over: whether it has succeeded."""
@@ -240,8 +269,8 @@ class Control:
         }
         log.info("request %s failed: %s", name, answer["message"])
         self.reports.last_error = answer
-        handle.node.answer = document(answer)
-        handle.wrote, handle.state, handle.content = None, None, handle.node.answer
+        handle.content = handle.node.answer = document(answer)
+        self._ended(handle)
 
 
 def _words(error: AnvcsError | OSError) -> str:

@@ -18,6 +18,7 @@ AnvcsError
     ├── DigestMismatch        bytes don't hash to what the pin says
     ├── HydrationTimedOut     no byte came for too long
     ├── HydrationCancelled    nobody wants it any more
+    ├── UploadCancelled       whoever asked for it has left
     ├── CacheFull             no space left for the bytes
     └── NotCached             the bytes were needed without a fetch and aren't here
 """
@@ -135,6 +136,16 @@ class HydrationCancelled(ArtifactError):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}: the fetch was cancelled")
         self.what = what
+
+
+class UploadCancelled(ArtifactError):
+    """Whoever asked for an upload was interrupted or has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "interrupted while artifacts were uploaded: nothing was committed, and what has been uploaded "
+            "is not sent again by the next commit"
+        )
 
 
 class CacheFull(ArtifactError):

@@ -210,7 +210,7 @@ def progress(parts: Path, pin: Pin) -> tuple[float, bool] | None:
 
 
 class Claims:
-    """Who fetches which small content, between processes: a locked byte of one file for each."""
+    """Who fetches or sends which content, between processes: a locked byte of one file for each."""
 
     def __init__(self, file: Path) -> None:
         self._path = file
@@ -228,6 +228,13 @@ class Claims:
     def release(self, sha256: str) -> None:
         """Unlock what `claim` locked."""
         _lock(self._fd, fcntl.F_UNLCK, _place(sha256), 1)
+
+    def close(self) -> None:
+        """Unlock everything."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
 
 def sweep(parts: Path, older_s: float) -> int:

@@ -1,9 +1,15 @@
-"""A few threads that fetch.  They are daemons: a store that hangs must not keep a process from ending."""
+"""A few threads that fetch or send.  They are daemons: a store that hangs must not keep a process from ending."""
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+T = TypeVar("T")
+_CHECK_S = 0.1
+_FINISH_S = 60.0
 
 
 class Workers:
@@ -53,3 +59,38 @@ class Workers:
                     return
                 job = self._jobs.popleft()
             job()
+
+
+def in_parallel(jobs: Sequence[Callable[[], T]], most: int, check: Callable[[], object] = lambda: None) -> list[T]:
+    """What *jobs* give, in their order, up to *most* at a time.
+
+    After the first failure no further one begins; it is raised when those under way have ended.  What *check* raises,
+    which is called a few times a second, and Ctrl-C end it at once: what is under way then goes on by itself.
+    """
+    given: dict[int, T] = {}
+    failed: list[BaseException] = []
+    moved = threading.Condition()
+
+    def run(index: int, job: Callable[[], T]) -> None:
+        try:
+            value = job()
+        except BaseException as error:  # noqa: BLE001  # raised to whoever waits
+            failed.append(error)
+        else:
+            given[index] = value
+        with moved:
+            moved.notify()
+
+    workers = Workers(most)
+    try:
+        for index, job in enumerate(jobs):
+            workers.submit(partial(run, index, job))
+        with moved:
+            while len(given) < len(jobs) and not failed:
+                moved.wait(_CHECK_S)
+                check()
+    finally:
+        workers.close(_FINISH_S if failed else 0)
+    if failed:
+        raise failed[0]
+    return [given[index] for index in range(len(jobs))]

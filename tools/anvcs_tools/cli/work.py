@@ -175,12 +175,15 @@ def ask(control: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Write a request to a control file and return its answer, from the same handle."""
     handle = os.open(control, os.O_RDWR)
     failure: OSError | None = None
+    interrupted = False
     try:
         os.write(handle, json.dumps(request).encode())
         try:
             os.fsync(handle)
         except OSError as error:  # the answer says why in words
             failure = error
+        except KeyboardInterrupt:  # the view saw it, too: its answer says what came of it
+            interrupted = True
         os.lseek(handle, 0, os.SEEK_SET)
         text = b"".join(iter(lambda: os.read(handle, 1 << 16), b""))
     finally:
@@ -188,6 +191,8 @@ def ask(control: Path, request: dict[str, Any]) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = json.loads(text)
     except ValueError:
+        if interrupted:
+            raise KeyboardInterrupt from None
         raise failure or RequestFailed({"message": "the view gave no answer"}) from None
     if failure is not None or answer.get("ok") is False:
         raise RequestFailed(answer)

@@ -9,18 +9,23 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from anvcs.artifacts.errors import NoSuchVersion, Passing, StoreError, TransferBroken
+from anvcs.artifacts.parts import Claims
 from anvcs.artifacts.protocol import Moved
 from anvcs.artifacts.retrying import again
 from anvcs.artifacts.s3.client import Client
+from anvcs.artifacts.workers import in_parallel
 
 _MOST_PARTS: Final = 10_000
 _MIB: Final = 1 << 20
+_OTHERS_S: Final = 0.1
 
 
 class Upload:
@@ -56,6 +61,38 @@ class Upload:
     # In parts
 
     def _in_parts(self) -> Any:
+        with self._alone() as waited:
+            found = self._there() if waited else None
+            if found is not None:
+                self._moved(self.size)
+                return found
+            return self._go_on_in_parts()
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Have no other thread or process upload the same content; whether one had to be waited for.
+
+        Two would begin two uploads on the server, and one of these would stay there.
+        """
+        claims, waited = Claims(self._journal.parents[1] / "multipart.lock"), False
+        try:
+            while not claims.claim(self._sha256):
+                waited = True
+                self._moved(0)  # raises when nobody wants it any more
+                time.sleep(_OTHERS_S)
+            yield waited
+        finally:
+            claims.close()
+
+    def _there(self) -> Any | None:
+        """What the server says of this content, if it is the newest version of the key."""
+        try:
+            found = self._again(lambda: self._client.call("head_object", self._key))
+        except NoSuchVersion:
+            return None
+        return found if found.get("Metadata", {}).get("sha256") == self._sha256 else None
+
+    def _go_on_in_parts(self) -> Any:
         step = self._step()
         upload_id, there = self._resumed(step)
         if upload_id is None:
@@ -93,13 +130,8 @@ class Upload:
             self._moved(len(data))
             return str(etag)
 
-        with ThreadPoolExecutor(self._client.options.concurrency, thread_name_prefix="anvcs-part") as pool:
-            jobs = [pool.submit(send, number) for number in range(1, math.ceil(self.size / step) + 1)]
-            try:
-                return [job.result() for job in jobs]
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        numbers = range(1, math.ceil(self.size / step) + 1)
+        return in_parallel([partial(send, number) for number in numbers], self._client.options.concurrency)
 
     def _complete(self, upload_id: str, etags: list[str]) -> Any:
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
