@@ -171,18 +171,15 @@ class Artifacts:
         waiting = self.queue.waiting()
         behind = getattr(self.store, "waiting", None) if self._config.storage.mode == "hybrid" else None
         known = {item.sha256 for item in waiting}
-        return waiting + [Waiting(one, 0, "", self.storage) for one in (behind() if behind else []) if one not in known]
+        near: dict[str, str] = behind() if behind is not None else {}
+        return waiting + [Waiting(one, 0, key, self.storage) for one, key in near.items() if one not in known]
 
     def retry_uploads(self) -> Iterator[tuple[Waiting, ArtifactError | None]]:
         """Upload what waits, one by one; what fails stays."""
         yield from self.queue.drain(self.cache, self._store_named)
         drain = getattr(self.store, "drain", None) if self._config.storage.mode == "hybrid" else None
-        if drain is not None:
-            try:
-                for sha256 in drain():
-                    yield Waiting(sha256, 0, "", self.storage), None
-            except ArtifactError as error:
-                yield Waiting("", 0, "", self.storage), error
+        for sha256, key, error in drain() if drain is not None else ():
+            yield Waiting(sha256, 0, key, self.storage), error
 
     # Stores
 

@@ -88,8 +88,10 @@ def test_queued_contents_stay_and_are_uploaded_later(make, content, tmp_path):
     file = content(2 * PIECE + 5)
     digests = artifacts.keep(file)
     pin = artifacts.pin({b"m": digests}, later=True)[b"m"]
-    assert (pin.key, pin.version_id) == (content_key(digests.sha256), "")
-    assert len(artifacts.unsent()) == 2  # the packed content and its list
+    packed, listed = sorted(artifacts.unsent(), key=lambda item: item.key, reverse=True)
+    assert (pin.key, pin.version_id) == (packed.key, "")
+    assert packed.key == content_key(packed.sha256) != content_key(digests.sha256)
+    assert listed.key == pin.pieces.key
     assert not artifacts.store.exists(pin.key)
     artifacts.cache.shrink(0)
     assert artifacts.state(pin).where is Where.QUEUED
@@ -157,9 +159,6 @@ def test_without_a_connection_the_queue_is_left_at_once(make, content, tmp_path,
     contents = {b"%d" % size: artifacts.keep(content(size)) for size in (100, 101, 102)}
     artifacts.pin(contents, later=True)
 
-    def away(*args, **kwargs):
-        raise StoreUnreachable("faulty", "no route")
-
     with monkeypatch.context() as patched:
         patched.setattr(store, "upload", away, raising=False)
         assert len(list(artifacts.retry_uploads())) == 1
@@ -189,23 +188,111 @@ def test_a_hybrid_reads_and_writes_without_its_primary(make, content, tmp_path):
     assert make(config.replace("mode: hybrid", "mode: nfs")).store_of(pin).exists(pin.key, pin.version_id)
 
 
+def hybrid(share: Path, *, compress: bool = False) -> str:
+    return (
+        f"storage: {{mode: hybrid, primary: nfs}}\nadapters: {{nfs: {{mount_path: {share}}}}}\n"
+        f"blobs: {{compress: {str(compress).lower()}}}"
+    )
+
+
+@pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("size", [1000, PIECE, 2 * PIECE + 1])
-def test_a_hybrid_gives_again_what_it_has_read(make, content, tmp_path, size):
+def test_a_hybrid_gives_again_what_it_has_read(make, content, tmp_path, size, compress):
     share = tmp_path / "share"
     share.mkdir()
-    artifacts = make(f"storage: {{mode: hybrid, primary: nfs}}\nadapters: {{nfs: {{mount_path: {share}}}}}")
+    artifacts = make(hybrid(share, compress=compress))
     file = content(size)
     pin = artifacts.pin({b"m": artifacts.keep(file)})[b"m"]
     artifacts.cache.shrink(0)
     with artifacts.open(pin) as artifact:
         artifact.whole()
         eventually(lambda: artifacts.store._place(pin.key, pin.version_id))
-    artifacts.cache.shrink(0)
+    eventually(lambda: artifacts.cache.shrink(0).kept == 0)  # a worker may still have it open
     share.rename(tmp_path / "away")
-    again = make(f"storage: {{mode: hybrid, primary: nfs}}\nadapters: {{nfs: {{mount_path: {share}}}}}")
+    again = make(hybrid(share, compress=compress))
     assert again.state(pin).where is Where.REMOTE
     with again.open(pin) as artifact:
         assert artifact.read(0, size) == file.read_bytes()
+
+
+def away(*_: object, **__: object) -> None:
+    raise StoreUnreachable("nfs", "no route")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("lost", ["before", "between"])
+def test_a_hybrid_goes_on_while_its_primary_is_away(make, content, tmp_path, monkeypatch, compress, lost):
+    """Away from the start, or after the list of pieces has come: what is pinned is read, is known as unsent, is sent."""
+    share = tmp_path / "share"
+    share.mkdir()
+    artifacts = make(hybrid(share, compress=compress))
+    file, primary = content(PIECE + 5), artifacts.store._primary
+    upload = primary.upload
+
+    def interrupted(path: Path, key: str, **more: object) -> object:
+        return upload(path, key, **more) if key.startswith(".anvcs/pieces/") and lost == "between" else away()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(primary, "upload", interrupted)
+        patched.setattr(primary, "read", away)
+        pin = artifacts.pin({b"m": artifacts.keep(file)})[b"m"]
+        assert pin.version_id == ""
+        waiting = {item.key for item in artifacts.unsent()}
+        assert pin.key in waiting
+        assert (pin.pieces.key in waiting) == (lost == "before")
+        artifacts.cache.shrink(0)
+        assert artifacts.state(pin).where is Where.REMOTE
+        with artifacts.open(pin) as artifact:
+            assert artifact.read(0, PIECE + 5) == file.read_bytes()
+        ((first, error),) = artifacts.retry_uploads()
+        assert first.key in waiting
+        assert isinstance(error, StoreUnreachable)
+        assert {item.key for item in artifacts.unsent()} == waiting
+    assert {item.key for item, error in artifacts.retry_uploads() if error is None} == waiting
+    assert artifacts.unsent() == []
+    # As somebody sees it who has only the primary.
+    other = make(hybrid(share).replace("mode: hybrid", "mode: nfs"), tmp_path / "other")
+    with other.open(pin) as artifact:
+        assert artifact.read(0, PIECE + 5) == file.read_bytes()
+
+
+def test_what_a_hybrid_has_nearby_is_read_at_once_while_its_primary_is_away(make, content, tmp_path, monkeypatch):
+    share = tmp_path / "share"
+    share.mkdir()
+    artifacts = make(hybrid(share))
+    pins = artifacts.pin({b"%d" % size: artifacts.keep(content(size)) for size in (100, 101)})
+    near, far = pins[b"100"], pins[b"101"]
+    artifacts.cache.shrink(0)
+    with artifacts.open(near) as artifact:
+        artifact.whole()
+        eventually(lambda: artifacts.store._place(near.key, near.version_id))
+    eventually(lambda: artifacts.cache.shrink(0).kept == 0)
+    asked = []
+    monkeypatch.setattr(artifacts.store._primary, "read", lambda *args: (asked.append(args), away()))
+    for _ in range(2):
+        with artifacts.open(far) as artifact, pytest.raises(StoreUnreachable):
+            artifact.read(0, 5)
+        assert len(asked) == 1  # not with every request
+        with artifacts.open(near) as artifact:
+            assert len(artifact.read(0, 100)) == 100
+        artifacts.cache.shrink(0)
+
+
+def test_frames_with_holes_are_not_given_to_a_fallback(make, content, tmp_path):
+    """Whoever began the transfer had no fallback."""
+    share = tmp_path / "share"
+    share.mkdir()
+    plain = make(hybrid(share, compress=True).replace("mode: hybrid, primary: nfs", "mode: nfs"))
+    file = content(2 * PIECE + 5)
+    pin = plain.pin({b"m": plain.keep(file)})[b"m"]
+    plain.cache.shrink(0)
+    with plain.open(pin) as artifact:
+        artifact.read(0, 10)
+    artifacts = make(hybrid(share, compress=True))
+    with artifacts.open(pin) as artifact:
+        assert artifact.whole().size == pin.size
+        eventually(lambda: not list((artifacts.cache.root / "tmp").iterdir()))
+    assert artifacts.store._place(pin.key, pin.version_id) is None
 
 
 def test_a_pin_of_a_store_that_nobody_knows(make):

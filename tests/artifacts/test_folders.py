@@ -9,7 +9,7 @@ import pytest
 
 from anvcs.artifacts import folders
 from anvcs.artifacts.composite import CompositeBlobStore
-from anvcs.artifacts.errors import AccessDenied, NoSuchBucket, StoreUnreachable, TransferBroken
+from anvcs.artifacts.errors import AccessDenied, NoSuchBucket, NoSuchVersion, StoreUnreachable, TransferBroken
 from anvcs.artifacts.folders import LocalBlobStore
 from anvcs.artifacts.nfs import NFSBlobStore
 from anvcs.artifacts.retrying import Backoff
@@ -116,7 +116,7 @@ class TestCompositeBlobStore(BlobStoreContract):
     @pytest.fixture
     def store(self, primary, tmp_path_factory):
         return CompositeBlobStore(
-            primary, LocalBlobStore(tmp_path_factory.mktemp("near")), tmp_path_factory.mktemp("state")
+            primary, LocalBlobStore(tmp_path_factory.mktemp("near")), tmp_path_factory.mktemp("state"), rest_s=0
         )
 
     def test_what_was_read_once_is_there_without_the_primary(self, store, primary, tmp_path):
@@ -136,19 +136,48 @@ class TestCompositeBlobStore(BlobStoreContract):
         primary.away = True
         stored = self._put(store, tmp_path, "k", b"content")
         assert stored["key"] == content_key(stored["sha256"])
-        assert store.waiting() == [stored["sha256"]]
+        assert store.waiting() == {stored["sha256"]: stored["key"]}
         for version in (stored["version_id"], None):
             assert b"".join(store.read(stored["key"], version)) == b"content"
-        with pytest.raises(StoreUnreachable):
-            list(store.drain())
-        assert store.waiting() == [stored["sha256"]]
+        ((*_, error),) = store.drain()
+        assert isinstance(error, StoreUnreachable)
+        assert list(store.waiting()) == [stored["sha256"]]
         primary.away = False
-        assert list(store.drain()) == [stored["sha256"]]
-        assert store.waiting() == []
+        assert list(store.drain()) == [(stored["sha256"], stored["key"], None)]
+        assert store.waiting() == {}
         assert b"".join(primary.read(stored["key"], None)) == b"content"
         # As another machine sees it, which has no notes of ours.
         other = CompositeBlobStore(primary, LocalBlobStore(tmp_path / "other"), tmp_path / "notes")
         assert b"".join(other.read(stored["key"], None)) == b"content"
+
+    def test_one_that_cannot_be_sent_does_not_keep_the_others_back(self, store, primary, tmp_path):
+        primary.away = True
+        kept = [self._put(store, tmp_path, "k", b"%d" % number) for number in range(3)]
+        primary.away = False
+        lost = kept[1]
+        store._fallback.delete_version(lost["key"], lost["sha256"])
+        errors = {digest: error for digest, _, error in store.drain()}
+        assert isinstance(errors.pop(lost["sha256"]), NoSuchVersion)
+        assert list(errors.values()) == [None, None]
+        assert list(store.waiting()) == [lost["sha256"]]
+
+    def test_a_damaged_note_loses_nothing(self, store, primary, tmp_path):
+        primary.away = True
+        stored = self._put(store, tmp_path, "k", b"content")
+        (note,) = (store._state / "behind").iterdir()
+        note.write_bytes(b"{")
+        primary.away = False
+        assert list(store.drain()) == [(stored["sha256"], stored["key"], None)]
+        assert b"".join(primary.read(stored["key"], None)) == b"content"
+
+    def test_a_primary_that_is_away_is_not_asked_each_time(self, primary, tmp_path):
+        store = CompositeBlobStore(primary, LocalBlobStore(tmp_path / "near"), tmp_path / "state", rest_s=3600)
+        primary.away = True
+        self._put(store, tmp_path, "k", b"first")
+        primary.away = False
+        assert self._put(store, tmp_path, "k", b"second")["version_id"].startswith("sha256-")
+        assert [error for *_, error in store.drain()] == [None, None]  # who asks for it, asks
+        assert not self._put(store, tmp_path, "k", b"third")["version_id"].startswith("sha256-")
 
     def test_a_fallback_that_lost_a_version_is_passed_over(self, store, primary, tmp_path):
         stored = self._put(store, tmp_path, "k", b"content")

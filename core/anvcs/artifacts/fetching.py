@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from anvcs.artifacts.cache import ContentCache, Lease
 from anvcs.artifacts.errors import DigestMismatch, HydrationTimedOut, NotCached, Passing, TransferBroken
@@ -36,6 +37,8 @@ class Errand:
     deadline_s: float
     moved: Callable[[int], None]
     """Called with the bytes that came."""
+    keep: Callable[[Path], None] | None = None
+    """Gives the stored bytes of the whole object to a store that keeps copies nearby."""
 
     @property
     def what(self) -> str:
@@ -112,18 +115,22 @@ def _verified(errand: Errand, part: Part, listed: PieceList, run: range) -> Iter
     starts = listed.starts() if pin.compress else []
     spans = [Span(starts[i], listed.frames[i]) if pin.compress else piece_span(pin, i) for i in run]
     length = sum(span.length for span in spans)
-    take = _frame if pin.compress else _plain
     with closing(errand.store.read(pin.key, pin.version_id or None, spans[0].start, length)) as chunks:
         body = _Cut(errand, chunks)
         for index, span in zip(run, spans, strict=True):
-            got = take(errand, part, index, body.next(span.length))
+            chunks_of_it = body.next(span.length)
+            got = (
+                _frame(errand, part, index, span.start, chunks_of_it)
+                if pin.compress
+                else _plain(part, index, chunks_of_it)
+            )
             if got != listed.digests[index]:
                 raise DigestMismatch(f"piece {index} of {pin.key}", listed.digests[index].hex(), got.hex())
             part.mark(index)
             yield index
 
 
-def _plain(_errand: Errand, part: Part, index: int, body: Iterator[memoryview]) -> bytes:
+def _plain(part: Part, index: int, body: Iterator[memoryview]) -> bytes:
     """Put a piece where it belongs while it comes, unmarked yet: its digest."""
     digest, at = hashlib.sha256(), piece_span(part.pin, index).start
     for chunk in body:
@@ -133,11 +140,14 @@ def _plain(_errand: Errand, part: Part, index: int, body: Iterator[memoryview]) 
     return digest.digest()
 
 
-def _frame(errand: Errand, part: Part, index: int, body: Iterator[memoryview]) -> bytes:
-    """As `_plain`, of a frame."""
+def _frame(errand: Errand, part: Part, index: int, start: int, body: Iterator[memoryview]) -> bytes:
+    """As `_plain`, of the frame that begins at *start* of the stored bytes."""
     span = piece_span(part.pin, index)
-    data = unpack_piece(b"".join(body), span.length, errand.what)
+    frame = b"".join(body)
+    data = unpack_piece(frame, span.length, errand.what)
     part.write(data, span.start)
+    if errand.keep is not None:
+        part.write_frame(frame, start)
     return hashlib.sha256(data).digest()
 
 
@@ -202,7 +212,25 @@ def _small(errand: Errand) -> bytes:
     got = hashlib.sha256(data).hexdigest()
     if got != pin.sha256:
         raise DigestMismatch(pin.key, pin.sha256, got)
+    if pin.compress and errand.keep is not None:
+        scratch = errand.cache.scratch()
+        try:
+            scratch.write_bytes(body)
+            errand.keep(scratch)
+        finally:
+            scratch.unlink(missing_ok=True)
     return data
+
+
+def keep_frames(errand: Errand, frames: Path) -> None:
+    """Give a store the frames that came, if they are all there: processes that died may have left holes."""
+    pin = errand.pin
+    try:
+        whole = _hashed(unpack_all(frames, pin.size, pin.key), lambda _: None) == pin.sha256
+    except DigestMismatch:
+        return
+    if whole and errand.keep is not None:
+        errand.keep(frames)
 
 
 def fetch_whole(errand: Errand, part: Part) -> Lease:
@@ -262,6 +290,8 @@ def _judge(errand: Errand, part: Part) -> Lease:
                 digest = hashlib.file_digest(stored, "sha256").hexdigest()
         if digest != pin.sha256:
             raise DigestMismatch(pin.key, pin.sha256, digest)
+        if pin.compress and errand.keep is not None:
+            errand.keep(part.stored_file)
         return errand.cache.publish(scratch if pin.compress else part.stored_file, pin.sha256, fetched=True)
     except DigestMismatch:
         part.stored_file.unlink(missing_ok=True)

@@ -268,9 +268,11 @@ class Hydrator:
         """The pin's store; raises `StoreUnreachable` at once while it is known to be away."""
         with self._lock:
             until, error = self._down.get(pin.storage, (0.0, None))
-        if error is not None and time.monotonic() < until:
-            raise error
-        return self._find_store(pin)
+        away = error is not None and time.monotonic() < until
+        store = self._find_store(pin)
+        if error is not None and away and not getattr(store, "keeps_copies", False):
+            raise error  # one that has copies nearby knows by itself what it can do without a connection
+        return store
 
     def _told(self, pin: Pin, failure: Exception | None) -> None:
         """A transfer has ended, well or not."""

@@ -1,10 +1,11 @@
 """Artifacts that are partly here: which pieces are verified, kept over any death of a process.
 
-``cache/parts/<sha256>.<piece digest, 16 digits, or "whole">/`` has three files:
+``cache/parts/<sha256>.<piece digest, 16 digits, or "whole">/`` has up to four files:
 
 ``data``   the content; only pieces that the map has are meaningful
 ``map``    a line with the boot it was written in, then a byte for each piece: 1 is verified
 ``list``   the piece list, once it was fetched and verified
+``frames`` the stored bytes of a compressed artifact, for a hybrid store's fallback
 
 A piece is fetched by whoever holds an open-file-description lock on its byte of ``map``
 (counted from 0), in any process; the kernel releases the locks of the dead.  Without
@@ -113,6 +114,21 @@ class Part:
             _write(self._data, data, at)
         except OSError as error:
             raise self._meaning(error) from error
+
+    @property
+    def frames_file(self) -> Path:
+        """The stored bytes of a compressed artifact, as far as they came; only for a store that wants a copy."""
+        return self.folder / "frames"
+
+    def write_frame(self, frame: bytes, at: int) -> None:
+        """Put stored bytes where they belong; nothing relies on them."""
+        fd = os.open(self.frames_file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _write(fd, frame, at)
+        except OSError as error:
+            raise self._meaning(error) from error
+        finally:
+            os.close(fd)
 
     def mark(self, index: int) -> None:
         """Say that a piece is here and verified."""

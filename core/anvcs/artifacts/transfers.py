@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from anvcs.artifacts.fetching import (
     fetch_small,
     fetch_whole,
     finish_pieces,
+    keep_frames,
 )
 from anvcs.artifacts.parts import Part
 from anvcs.artifacts.pieces import PieceList, pieces_of
@@ -328,6 +330,7 @@ class Transfer:
     def _end(self, lease: Lease | None) -> None:
         if lease is None:
             return
+        frames = self._frames()
         if self._part is not None:
             self._part.discard()
         with self._cond:
@@ -336,10 +339,27 @@ class Transfer:
             self._cond.notify_all()  # readers needn't wait for what follows
         if self._received and not self.pin.compress:
             self._give(self.pin.key, self.pin.version_id, lease.path)
+        if frames is not None:
+            try:
+                keep_frames(self._errand(), frames)
+            finally:
+                frames.unlink(missing_ok=True)
+
+    def _frames(self) -> Path | None:
+        """The stored bytes of a compressed artifact, taken out of its part."""
+        if self._part is None or not self._part.frames_file.exists():
+            return None
+        taken = self._cache.scratch()
+        try:
+            self._part.frames_file.rename(taken)
+        except FileNotFoundError:  # another process ended this transfer, too
+            return None
+        return taken
 
     def _errand(self) -> Errand:
         limits, store = self._limits, self._find_store(self.pin)
-        return Errand(self.pin, store, self._cache, limits.backoff, self._stop, limits.deadline_s, self._moved)
+        keep = partial(self._give, self.pin.key, self.pin.version_id) if getattr(store, "keeps_copies", False) else None
+        return Errand(self.pin, store, self._cache, limits.backoff, self._stop, limits.deadline_s, self._moved, keep)
 
     def _moved(self, count: int) -> None:
         with self._cond:

@@ -83,7 +83,7 @@ class Uploader:
             pieces = Pieces(size=PIECE, digest=taken.sha256)
             queue.add(self._cache, Waiting(taken.sha256, taken.size, pieces.key, self._storage))
         stored = content if packed.sha256 is not None else self._cache.take(packed.file)
-        key = content_key(content.sha256)
+        key = content_key(stored.sha256)  # of the stored bytes: packed, they are another object
         packed_from = "" if packed.sha256 is not None else content.sha256
         queue.add(self._cache, Waiting(stored.sha256, stored.size, key, self._storage, packed_from))
         return self._pin(content, key, "", pieces)
