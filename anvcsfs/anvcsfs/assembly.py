@@ -228,7 +228,7 @@ class _Builder:
             gid=view.gid,
             overrides=looked_at,
             fsmonitor_token=view.journal.token.decode(),
-            pointers=self._pinning.pointers.patterns if self._pinning.pointers.active else None,
+            pointers=self._pinning.pointers.active,
         )
         return lambda: _finish(indexing.start(job))
 

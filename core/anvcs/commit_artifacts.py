@@ -125,7 +125,18 @@ class CommitArtifacts:
         pointers = self._pinning.pointers
         if not pointers.active:
             return []
-        return [item for item in files if item.mode in _FILES and pointers.owns(item.path, item.size)]
+        return [
+            item
+            for item in files
+            if item.mode in _FILES and (pointers.owns(item.path, item.size) or (item.size and self._was_one(item)))
+        ]
+
+    def _was_one(self, item: Wanted) -> bool:
+        """Whether the base has an artifact there, under a name that no pattern matches: it stays one."""
+        old = item.old
+        return (
+            old is not None and old.mode in _FILES and self._pinning.pointers.pin(Oid(old.oid), item.path) is not None
+        )
 
     def _known(self, artifacts: "Artifacts", item: Wanted) -> Pin | None:
         """A pin that there is already: the base's at this path, or one of the same content."""

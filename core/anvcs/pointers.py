@@ -1,8 +1,8 @@
 """Which files of a tree are artifacts, and what the pointers in it say.
 
-A blob is a pointer when it is one by its bytes *and* it lies where artifacts lie: at a path of
-``blobs.track``, or anywhere once size alone makes artifacts (``blobs.max_git_size``).  So no small
-file is ever read just to find out, and a repository without artifacts pays one comparison a file.
+A blob is a pointer when it is one by its bytes, wherever it lies: an artifact may have been renamed, or
+its pattern taken out, and its bytes are still what its readers want.  So small files are read to find
+out, those of 100 to 1,023 bytes; a repository without artifacts pays one comparison a file.
 """
 
 import logging
@@ -33,7 +33,9 @@ class Pointers:
     def __init__(self, git: ObjectStore, skeleton: Skeleton, blobs: BlobsConfig) -> None:
         self._git = git
         self._skeleton = skeleton
-        self._pins: dict[Oid, Pin | None] = {}
+        self._pins: dict[Oid, Pin] = {}
+        self._others: set[Oid] = set()
+        """Small blobs that are none."""
         self.configure(blobs)
 
     def configure(self, blobs: BlobsConfig) -> None:
@@ -41,9 +43,6 @@ class Pointers:
         self.active = bool(blobs.track or blobs.max_git_size)
         """Whether there can be artifacts at all."""
         self._by_size = blobs.max_git_size
-        twins = (f"{pattern}~*" for pattern in blobs.track if not pattern.startswith("!") and pattern[-1:] != "/")
-        self.patterns = () if blobs.max_git_size else (*blobs.track, *twins)
-        """Where pointers may be; empty: anywhere, if there are any."""
         self._ownership = Ownership(blobs.track)
         self._tracked: dict[bytes, bool] = {}
 
@@ -83,15 +82,18 @@ class Pointers:
         """What blob *oid* at *path* stands for; None: it stands for itself."""
         if not self.active:
             return None
-        try:
-            return self._pins[oid]
-        except KeyError:
-            pass
-        if not (self._by_size or self.tracked(path)) or not SHORTEST <= self._git.header(oid) < LIMIT:
-            return None
-        found = self.read(self._git.blob(oid), path)
-        self._pins[oid] = found
-        return found
+        found = self._pins.get(oid)
+        if found is None and oid not in self._others:
+            if not SHORTEST <= self._git.header(oid) < LIMIT:
+                return None
+            found = self.read(self._git.blob(oid), path)
+            if found is not None:
+                self._pins[oid] = found
+            else:
+                if len(self._others) >= _REMEMBERED:
+                    self._others.clear()
+                self._others.add(oid)
+        return found if found is not None and self._may_be(path) else None
 
     def read(self, data: bytes, path: bytes) -> Pin | None:
         """What the text *data*, found at *path*, says; None: it is no pointer, or a damaged one."""

@@ -12,6 +12,7 @@ from anvcs.config import SECTIONS, Config
 from anvcs.model.ids import Oid
 from anvcs.model.secret import Secret
 from anvcs.ownership import Ownership
+from anvcs.pinned import pinned
 from anvcs.repository import Repository
 
 _SHOWN = 5
@@ -23,6 +24,7 @@ def check_storage(repository: Repository, config: Config, artifacts: Artifacts, 
     yield Check("configuration", True, "; ".join(warnings) or f"storage.mode is {config.storage.mode}")
     if commit is not None:
         yield _owners(repository, config, commit)
+        yield _patterns(repository, config, commit)
     try:
         store = artifacts.store
     except ArtifactError as error:
@@ -45,9 +47,25 @@ def _owners(repository: Repository, config: Config, commit: Oid) -> Check:
     )
     if not both:
         return Check("owners", True, "no file is claimed by both Git LFS and blobs.track")
-    shown = ", ".join(path.decode("utf-8", "backslashreplace") for path in both[:_SHOWN])
-    more = f" and {len(both) - _SHOWN} more" if len(both) > _SHOWN else ""
-    return Check("owners", False, f"claimed by both Git LFS (which has them) and blobs.track: {shown}{more}")
+    return Check("owners", False, f"claimed by both Git LFS (which has them) and blobs.track: {_some(both)}")
+
+
+def _patterns(repository: Repository, config: Config, commit: Oid) -> Check:
+    """Whether Git is asked about every artifact: it goes by patterns, views go by what a blob is."""
+    rules = Ownership(config.blobs.track)
+    by_name = not config.blobs.max_git_size
+    outside = [one.path for one in pinned(repository.objects, commit) if not rules.tracked(one.path)] if by_name else []
+    if not outside:
+        return Check("patterns", True, "every artifact of the last commit has a pattern")
+    told = (
+        f"artifacts that no pattern of blobs.track matches, which ordinary checkouts have as pointers: {_some(outside)}"
+    )
+    return Check("patterns", True, f"{told}; `ai-vcs artifacts track PATTERN` changes that")
+
+
+def _some(paths: list[bytes]) -> str:
+    shown = ", ".join(path.decode("utf-8", "backslashreplace") for path in paths[:_SHOWN])
+    return shown + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
 
 
 def _queue(artifacts: Artifacts) -> Check:

@@ -142,7 +142,7 @@ def test_the_embedded_store_is_ready(project):
     found = project.json("storage", "check")
     assert found["ok"]
     assert [one["check"] for one in found["checks"]] == [
-        "configuration", "owners", "store", "put", "get", "delete", "queue",
+        "configuration", "owners", "patterns", "store", "put", "get", "delete", "queue",
     ]  # fmt: skip
     assert project.json("storage", "doctor")["setup"]["cache"]["bytes"] == 0
 
@@ -155,6 +155,13 @@ def test_files_of_two_owners_are_reported(project):
     (owners,) = [one for one in found["checks"] if one["check"] == "owners"]
     assert not owners["ok"]
     assert "a.pt" in owners["detail"]
+
+
+def test_artifacts_without_a_pattern_are_listed(project):
+    project.add({"a.pt": b"x" * 1000, "aside": b"y" * 1000})
+    project.commit({"ai-vcs.config.yaml": b"blobs: {track: '*.pt'}\n"})
+    (found,) = [one for one in project.json("storage", "check")["checks"] if one["check"] == "patterns"]
+    assert "as pointers: aside; " in found["detail"]
 
 
 S3 = """
@@ -184,7 +191,7 @@ def test_a_bucket_is_looked_at_step_by_step(project, bucket, proxy, s3_server, m
     found = project.json("storage", "check")
     assert found["ok"]
     assert [one["check"] for one in found["checks"]] == [
-        "configuration", "owners", "store", "proxy", "dns", "tls", "credentials", "clock", "bucket", "versioning",
+        "configuration", "owners", "patterns", "store", "proxy", "dns", "tls", "credentials", "clock", "bucket", "versioning",
         "put", "get", "delete", "queue",
     ]  # fmt: skip
     shown = project.run("storage", "doctor", "--verbose").out

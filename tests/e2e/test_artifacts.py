@@ -256,6 +256,29 @@ def test_a_pointer_that_is_written_sets_the_pin(pinned: Desk):
     assert (pinned.path / "second.pt").read_bytes() == MODEL
 
 
+def test_an_artifact_keeps_its_bytes_under_a_name_that_no_pattern_matches(pinned: Desk):
+    """Nor does it lose them when its pattern is taken out: who reads it wants no pointer."""
+    view, aside = pinned.path, pinned.path / "model.aside"
+    os.rename(view / "model.pt", aside)
+    assert aside.stat().st_size == len(MODEL)
+    assert pinned.save("put it aside")["ok"]
+    assert pinned.pointer("model.aside") == pinned.pointer("model.pt", "HEAD~1")
+    pinned.view.remount()
+    assert aside.stat().st_size == len(MODEL)
+    assert git("-c", "core.fsmonitor=", "status", "--porcelain", cwd=view) == ""
+    assert pinned.store.asked() == []
+    assert aside.read_bytes() == (view / ".anvcs/refs/heads/main/model.aside").read_bytes() == MODEL
+    with aside.open("r+b") as file:
+        file.write(b"changed")
+    assert pinned.save("a new version of it")["ok"]
+    assert pinned.pointer("model.aside").startswith("anvcs artifact 1\n")
+    (view / "ai-vcs.config.yaml").write_text(pinned.store.config("*.other"))
+    assert pinned.save("other patterns")["ok"]
+    pinned.view.remount()
+    assert aside.read_bytes() == b"changed" + MODEL[7:]
+    assert (view / "data" / "small.csv").read_text() == "a,b\n"
+
+
 def test_git_in_a_view_moves_pins_and_no_bytes(pinned: Desk):
     view, path = pinned.path, pinned.path / "model.pt"
     path.write_bytes(b"two" * 1000)

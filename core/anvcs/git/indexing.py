@@ -87,8 +87,8 @@ class Job:
     """If given: what ``.anvcs/fsmonitor/<token>`` answers with holds from this tree on."""
     attribute_files: Mapping[bytes, bytes | None] = field(default_factory=dict)
     """``.gitattributes`` of the view that differ from the tree's."""
-    pointers: tuple[str, ...] | None = None
-    """Patterns of artifacts, whose pointers the tree has and whose sizes the mount reports; None: there are none."""
+    pointers: bool = False
+    """Whether there can be artifacts, whose pointers the tree has and whose sizes the mount reports."""
 
     def to_json(self) -> bytes:
         """For the child; bytes that are no UTF-8 become surrogate escapes."""
@@ -127,7 +127,7 @@ class Job:
             attribute_files={
                 os.fsencode(path): None if data is None else data.encode("latin-1") for path, data in files.items()
             },
-            pointers=None if job["pointers"] is None else tuple(job["pointers"]),
+            pointers=job["pointers"],
         )
 
 
@@ -170,10 +170,10 @@ def _exceptions(job: Job, git: Git, listing: Listing) -> dict[int, Stat | None]:
     converts = _conversions(job, git, listing)
     if converts is not None:
         found.update((n, None) for n, path in enumerate(listing.paths) if converts(path))
-    if job.pointers is not None:
+    if job.pointers:
         from anvcs.git.pointer_sizes import artifact_sizes
 
-        sizes = artifact_sizes(git, listing, job.pointers)
+        sizes = artifact_sizes(git, listing)
         found.update((number, Stat(job.epoch_ns, size)) for number, size in sizes.items())
     if GITLINK in listing.modes:
         found.update((n, None) for n, mode in enumerate(listing.modes) if mode == GITLINK)

@@ -1,9 +1,8 @@
 """Which files of a tree are artifacts, and how large: for an index, which notes a work tree's sizes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from anvcs.errors import AnvcsError
-from anvcs.git.ignores import IgnoreList, IgnoreRules
 from anvcs.git.index_format import Listing
 from anvcs.git.program import Git
 from anvcs.model.pointer import LIMIT, decode_pointer, is_pointer
@@ -13,15 +12,12 @@ _SHORTEST = 100
 _FILES = (REGULAR, EXECUTABLE)
 
 
-def artifact_sizes(git: Git, listing: Listing, patterns: Sequence[str]) -> dict[int, int]:
-    """Sizes of the artifacts among *listing*, by number; without patterns every small blob may be one."""
-    rules = IgnoreRules({b"": IgnoreList("\n".join(patterns).encode("utf-8", "surrogateescape"))}, ())
+def artifact_sizes(git: Git, listing: Listing) -> dict[int, int]:
+    """Sizes of the artifacts among *listing*, by number; every small blob may be one."""
     asked = [
         number
         for number, size in enumerate(listing.sizes)
-        if _SHORTEST <= size < LIMIT
-        and listing.modes[number] in _FILES
-        and (not patterns or rules.ignored(listing.paths[number], is_dir=False))
+        if _SHORTEST <= size < LIMIT and listing.modes[number] in _FILES
     ]
     if not asked:
         return {}
