@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anvcs.artifacts.errors import DigestMismatch
 from anvcs.errors import AnvcsError
 from anvcs.model.ids import Oid
 from anvcs.model.pointer import LIMIT, encode_pointer
@@ -79,7 +80,11 @@ def _content(repository: "Repository", pinning: "Pinning", oid: Oid) -> "Digests
         stored = repository.info.common_dir / "lfs" / "objects" / name[:2] / name[2:4] / name
         if not stored.exists():
             raise FileNotFoundError(2, "LFS has not fetched it: run `git lfs fetch`", str(stored))
-        return cache.take(stored)
+        taken = cache.take(stored)
+        if taken.sha256 != name:
+            cache.release(taken.sha256)
+            raise DigestMismatch(str(stored), name, taken.sha256)
+        return taken
     with tempfile.TemporaryDirectory(prefix="anvcs-import-", dir=repository.store.root) as folder:
         file = Path(folder, "blob")
         objects.spool_blob(oid, file)

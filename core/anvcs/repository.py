@@ -385,8 +385,31 @@ class Repository:
             blobs.track,
             everything=bool(blobs.max_git_size),
             program=program,
-            attributes=self._of_tree(self.info.work_tree, ".gitattributes") or b"",
+            attributes=self._attribute_files(),
         )
+
+    def _attribute_files(self) -> dict[bytes, bytes]:
+        """Each ``.gitattributes`` by its directory: the work tree's, else those of HEAD's commit."""
+        from anvcs.git.program import Git, tracked_files
+
+        top, head, name = self.info.work_tree, self.refs.get("HEAD"), b".gitattributes"
+        if top is not None:
+            paths = [
+                path for path in tracked_files(top, f":(glob)**/{name.decode()}") if (top / os.fsdecode(path)).is_file()
+            ]
+            if name not in paths and (top / os.fsdecode(name)).is_file():
+                paths.append(name)
+            return {path.rpartition(b"/")[0]: (top / os.fsdecode(path)).read_bytes() for path in paths}
+        if head is None:
+            return {}
+        listed = Git(self.info.common_dir).run("ls-tree", "-r", "-z", "--full-tree", "--name-only", head.hex()).out
+        paths = [path for path in listed.split(b"\0") if path.rpartition(b"/")[2] == name]
+        found = {path: self.objects.find(self.objects.tree_of(head), path) for path in paths}
+        return {
+            path.rpartition(b"/")[0]: self.objects.blob(entry.oid)
+            for path, entry in found.items()
+            if entry is not None and entry.mode in _FILES
+        }
 
     def configure_from_work_tree(self, pinning: "Pinning") -> None:
         """Let *pinning* go by the configuration that lies in the work tree."""

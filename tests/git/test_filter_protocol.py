@@ -96,7 +96,10 @@ def test_attributes_name_what_patterns_name(tmp_path: Path):
     info = tmp_path / ".git" / "info" / "attributes"
     info.parent.mkdir(exist_ok=True)
     info.write_text("*.txt text")
-    lfs = b"*.psd filter=lfs diff=lfs merge=lfs -text\n"
+    lfs = {
+        b"": b"*.psd filter=lfs diff=lfs merge=lfs -text\n*.lfs filter=lfs\n[attr]large filter=lfs\n# *.pt filter=lfs\n",
+        b"deep er/[x]": b'"*.pt" filter=lfs\n/top/*.c filter=lfs\n\n*.lfs -filter\n*.md text\n',
+    }
     patterns = ["*.pt", "data/", "/top", "a b/*.c", "# nothing", "!keep.pt"]
     assert install_filter(tmp_path / ".git", [*patterns, "*.psd"], everything=False, program="p", attributes=lfs)
     assert not install_filter(tmp_path / ".git", [*patterns, "*.psd"], everything=False, program="p", attributes=lfs)
@@ -104,7 +107,11 @@ def test_attributes_name_what_patterns_name(tmp_path: Path):
         assert asked(tmp_path, path) == "anvcs", path
     for path in ("m.py", "deep/top", "keep.pt", "a/x.c"):
         assert asked(tmp_path, path) != "anvcs", path
-    assert asked(tmp_path, "x.psd") == "lfs"
+    for path in ("x.psd", "a.lfs", "deep er/[x]/m.pt", "deep er/[x]/y/m.pt", "deep er/[x]/top/x.c"):
+        assert asked(tmp_path, path) == "lfs", path
+    assert asked(tmp_path, "deep er/[x]/a.lfs") == asked(tmp_path, "deep er/x/m.pt") == "anvcs"
+    # Who doesn't look at .gitattributes leaves what was found there.
+    assert not install_filter(tmp_path / ".git", [*patterns, "*.psd"], everything=False, program="p")
     assert git("config", "filter.anvcs.process", cwd=tmp_path) == "p"
     assert remove_filter(tmp_path / ".git")
     assert info.read_text() == "*.txt text\n"

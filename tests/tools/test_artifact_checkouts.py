@@ -1,5 +1,6 @@
 """Artifacts in ordinary checkouts: Git asks the filter, commands fetch, import and refuse."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anvcs_tools.bench.views import ai_vcs, run_command
-from anvcs_tools.exit_codes import NOTHING_TO_DO, REFUSED
+from anvcs_tools.exit_codes import DAMAGED, NOTHING_TO_DO, REFUSED
 from support.programs import git
 
 MODEL = os.urandom(5 << 20)
@@ -77,16 +78,19 @@ def test_a_push_waits_for_uploads_and_a_clone_is_filled_in(checkout: Path, tmp_p
 
 def test_files_of_git_and_lfs_become_artifacts(checkout: Path):
     content = os.urandom(2000)
-    name = "7c4d"  # how LFS calls it is its digest; the store below takes any file of that name
-    digest = name * 16
+    digest = hashlib.sha256(b"from lfs").hexdigest()
     stored = checkout / ".git" / "lfs" / "objects" / digest[:2] / digest[2:4] / digest
     stored.parent.mkdir(parents=True)
-    stored.write_bytes(b"from lfs")
+    stored.write_bytes(b"damaged!")
     (checkout / "a.bin").write_bytes(content)
     (checkout / "b.bin").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize 8\n")
     git("add", "-A", cwd=checkout)
     git("commit", "-q", "-m", "binaries", cwd=checkout)
     before = git("rev-parse", "HEAD", cwd=checkout)
+    damaged = run_command("artifacts", "track", "*.bin", "--import", cwd=checkout)
+    assert damaged.returncode == DAMAGED
+    assert digest in damaged.stderr
+    stored.write_bytes(b"from lfs")
     told = json.loads(ai_vcs("artifacts", "track", "*.bin", "--import", "--json", cwd=checkout))
     assert told["imported"] == ["a.bin", "b.bin"]
     git("commit", "-q", "-am", "patterns", cwd=checkout)

@@ -175,15 +175,19 @@ def _fill(found: dict[bytes, Value], states: _States, macros: Mapping[bytes, _St
             pending.extend(reversed(macros[name]))
 
 
-def _lines(data: bytes) -> Iterable[tuple[bytes, Pattern | None, _States]]:
-    """Name and states of each macro, pattern and states of each other line."""
+def attribute_lines(data: bytes) -> Iterable[tuple[bytes, bytes]]:
+    """The pattern of each line, without its quotes, and what follows it."""
     if len(data) > _LARGEST_FILE:
         return
     for raw in data.removeprefix(_BYTE_ORDER_MARK).split(b"\n"):
         line = raw.partition(b"\0")[0].lstrip(_BLANK)
-        if not line or line.startswith(b"#") or len(raw) >= _LONGEST_LINE:
-            continue
-        text, rest = _pattern_text(line)
+        if line and not line.startswith(b"#") and len(raw) < _LONGEST_LINE:
+            yield _pattern_text(line)
+
+
+def _lines(data: bytes) -> Iterable[tuple[bytes, Pattern | None, _States]]:
+    """Name and states of each macro, pattern and states of each other line."""
+    for text, rest in attribute_lines(data):
         if text.startswith(b"[attr]") and len(text) > len(b"[attr]"):
             name, _, more = (text[6:] + b" " + rest).lstrip(_BLANK).partition(b" ")
             states = _states(more)

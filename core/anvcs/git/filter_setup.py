@@ -1,6 +1,7 @@
 """The filter ``anvcs`` in a repository's settings: which paths Git hands to it, in ``info/attributes``.
 
-That file is stronger than any ``.gitattributes``, so what those give to Git LFS is said again after our lines.
+That file is stronger than any ``.gitattributes``, so what those give to Git LFS, in any directory, is said again after
+our lines.
 Git's patterns for attributes know no directories: what a pattern names is named with all below it.  The filter looks
 at the exact rules itself, so a path too many does no harm.
 """
@@ -8,17 +9,18 @@ at the exact rules itself, so a path too many does no harm.
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from anvcs.git.lfs_lines import lfs_lines
 from anvcs.git.program import Git
 
 _BEGIN: Final = b"# artifacts: written by ai-vcs from blobs.track in ai-vcs.config.yaml"
 _END: Final = b"# end of artifacts"
 _GIVEN: Final = "filter=anvcs -merge -text"
 _BLOCK = re.compile(re.escape(_BEGIN) + rb"\n.*?" + re.escape(_END) + rb"\n", re.DOTALL)
-_LFS = re.compile(rb"(?m)^(?![#\s]).*[ \t]filter=lfs(?:[ \t].*)?$")
+_THEIRS: Final = b"# what .gitattributes give to Git LFS"
 
 
 def filter_program() -> str:
@@ -27,28 +29,39 @@ def filter_program() -> str:
 
 
 def install_filter(
-    common_dir: Path, patterns: Iterable[str], *, everything: bool, program: str, attributes: bytes | None = None
+    common_dir: Path,
+    patterns: Iterable[str],
+    *,
+    everything: bool,
+    program: str,
+    attributes: Mapping[bytes, bytes] | None = None,
 ) -> bool:
     """Have Git ask our filter about *patterns* (or *everything*); whether something was changed.
 
-    *attributes* is the top ``.gitattributes``; None: what it gives to LFS is as it was.
+    *attributes* are all ``.gitattributes``, by directory; None: what they give to LFS is as it was.
     """
     lines = ["* filter=anvcs"] if everything else []
     lines += [line for pattern in patterns for line in _attribute_lines(pattern)]
     if not lines:
         return remove_filter(common_dir)
     file = common_dir / "info" / "attributes"
-    if attributes is None:
-        known = _BLOCK.search(file.read_bytes()) if file.exists() else None
-        attributes = known[0] if known is not None else b""
+    theirs = _known_to_be_theirs(file) if attributes is None else lfs_lines(attributes)
     ours = [line.encode("utf-8", "surrogateescape") for line in lines]
-    changed = _write(file, b"\n".join((_BEGIN, *ours, *_LFS.findall(attributes), _END)) + b"\n")
+    changed = _write(file, b"\n".join((_BEGIN, *ours, *([_THEIRS, *theirs] if theirs else []), _END)) + b"\n")
     git = Git(common_dir)
     for key, value in (("filter.anvcs.process", program), ("filter.anvcs.required", "true")):
         if git.run("config", "--local", "--get", key, allow=(1,)).out.rstrip(b"\n") != value.encode():
             git.run("config", "--local", key, value)
             changed = True
     return changed
+
+
+def _known_to_be_theirs(file: Path) -> list[bytes]:
+    """The lines about LFS that were written last."""
+    known = _BLOCK.search(file.read_bytes()) if file.exists() else None
+    if known is None:
+        return []
+    return known[0].partition(_THEIRS + b"\n")[2].splitlines()[:-1]
 
 
 def remove_filter(common_dir: Path) -> bool:

@@ -138,3 +138,13 @@ class Git:
         if self._work_tree is not None:
             place["GIT_WORK_TREE"] = str(self._work_tree)
         return plain_environment({**self._env, **place, **(extra or {})})
+
+
+def tracked_files(work_tree: Path, pattern: str) -> list[bytes]:
+    """Paths in the index of an ordinary work tree that match a pathspec."""
+    command = [git_program(), "ls-files", "-z", "--", pattern]
+    return [
+        path
+        for path in subprocess.run(command, cwd=work_tree, capture_output=True, check=True).stdout.split(b"\0")
+        if path
+    ]
