@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # pygit2 and pycrdt cost 270 ms together, and most commands n
     from anvcs.git.objects import ObjectStore
     from anvcs.git.refs import Refs
     from anvcs.git.skeleton import Skeleton
+    from anvcs.only_copies import OnlyCopies
     from anvcs.pinning import Pinning
     from anvcs.rooms.room import Room
 
@@ -92,11 +93,9 @@ class UncommittedWork(AnvcsError):
 class ArtifactsWouldGo(AnvcsError):
     """The repository's own store holds artifacts that are perhaps nowhere else."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"{folder} holds the only copy of artifacts: upload them to another store, or let them go with --drop-artifacts"
-        )
-        self.folder = folder
+    def __init__(self, found: "list[OnlyCopies]") -> None:
+        super().__init__("; ".join(map(str, found)) + ". Or let them go with --drop-artifacts")
+        self.found = found
 
 
 class ViewsInUse(AnvcsError):
@@ -163,9 +162,10 @@ class Repository:
                     changed[f"{self.stream_of(info.spec)} (view {info.spec.name})"] = 1
             if any(changed.values()):
                 raise UncommittedWork({stream: count for stream, count in changed.items() if count})
-            for folder, names in (("blobs", "k*/*"), ("queue/uploads", "*.json")):
-                if not drop_artifacts and any((self.store.root / folder).glob(names)):
-                    raise ArtifactsWouldGo(self.store.root / folder)
+            from anvcs.only_copies import only_copies
+
+            if not drop_artifacts and (found := only_copies(self)):
+                raise ArtifactsWouldGo(found)
             self._forget()
         if self.info.work_tree is not None:
             shutil.rmtree(self.info.work_tree / ".ai" / "meta", ignore_errors=True)

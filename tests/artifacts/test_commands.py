@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
+import threading
 
 import pytest
 
 from anvcs.artifact_access import Artifacts
+from anvcs.artifacts.errors import StoreUnreachable
+from anvcs.artifacts.folders import LocalBlobStore
 from anvcs.config import ConfigInvalid, config_template, parse_config
 from anvcs.config.editing import add_patterns
 from anvcs.model.pointer import encode_pointer
@@ -96,6 +100,47 @@ def test_what_is_gone_from_the_store_is_told(project):
     assert "there is no version" in told["failed"][0]["problem"]
 
 
+def test_stores_are_asked_for_many_at_a_time(project, monkeypatch):
+    """Nobody's answer comes before all have asked; what is wrong is told by path."""
+    pins = project.add({f"{number}.pt": b"%d" % number * 1000 for number in range(16)})
+    project.run("artifacts", "evict", "--all")
+    barrier = threading.Barrier(16, timeout=60)
+    exists = LocalBlobStore.exists
+
+    def together(self, key, version_id=None):
+        barrier.wait()
+        return exists(self, key, version_id) and key != pins["7.pt"].key
+
+    monkeypatch.setattr(LocalBlobStore, "exists", together)
+    found = project.json("artifacts", "verify", "--remote", code=exit_codes.REMOTE)
+    assert found == {
+        "verified": 0, "damaged": [], "missing": [{"path": "7.pt", "problem": "the store doesn't have this version"}]
+    }  # fmt: skip
+
+
+def test_a_list_of_pieces_that_is_gone_is_told(project):
+    pin = project.add({"a.pt": os.urandom(5 << 20)})["a.pt"]
+    repository = Repository.open(project.top)
+    Artifacts(repository.store, repository.config("main")).store.delete_version(pin.pieces.key, pin.pieces.version_id)
+    (missing,) = project.json("artifacts", "verify", "--remote", code=exit_codes.REMOTE)["missing"]
+    assert missing["path"] == "a.pt"
+
+
+def test_a_store_that_is_away_is_not_asked_for_each(project, monkeypatch):
+    project.add({f"{number}.pt": b"%d" % number * 1000 for number in range(50)})
+    asked = []
+
+    def away(self, key, version_id=None):
+        asked.append(key)
+        raise StoreUnreachable("local", "no route")
+
+    monkeypatch.setattr(LocalBlobStore, "exists", away)
+    found = project.json("artifacts", "verify", "--remote", code=exit_codes.REMOTE)
+    assert len(found["missing"]) == 50
+    assert found["verified"] == 50
+    assert len(asked) <= 16
+
+
 def test_damage_is_found(project):
     pins = project.add({"a.pt": os.urandom(300_000)})
     repository = Repository.open(project.top)
@@ -122,9 +167,36 @@ def test_what_was_committed_without_an_upload_is_uploaded_later(project):
 
 def test_deinit_keeps_the_only_copy(project):
     project.add({"a.pt": b"a" * 1000})
-    assert "only copy" in project.run("deinit", code=exit_codes.REFUSED).err
+    told = project.run("deinit", code=exit_codes.REFUSED).err
+    assert "the only copy of 1 contents" in told
+    assert "among them a.pt: " in told
+    assert "cp -a" in told
     assert states(project) == {"a.pt": "local"}
+    kept = project.top.parent / "kept"
+    shutil.copytree(project.top / ".git" / "anvcs" / "blobs", kept)
     project.run("deinit", "--drop-artifacts")
+    project.run("init")
+    assert project.run("artifacts", "fetch", code=exit_codes.REMOTE)
+    shutil.copytree(kept, project.top / ".git" / "anvcs" / "blobs")
+    assert project.json("artifacts", "fetch")["fetched"] == 1
+
+
+def test_deinit_tells_of_what_is_not_sent(project, tmp_path, monkeypatch):
+    share = tmp_path / "share"
+    share.mkdir()
+    settings = f"storage: {{mode: hybrid, primary: local, fallback: nfs}}\nadapters: {{nfs: {{mount_path: {share}}}}}\n"
+    project.commit({"ai-vcs.config.yaml": settings.encode()})
+
+    def away(self, *args, **more):
+        raise StoreUnreachable("local", "no route")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalBlobStore, "upload", away)
+        project.add({"a.pt": b"a" * 1000})  # the fallback has it, and notes in the store say so
+    told = project.run("deinit", code=exit_codes.REFUSED).err
+    assert "a.pt: `ai-vcs retry-uploads`" in told
+    project.run("retry-uploads")
+    assert "retry-uploads" not in project.run("deinit", code=exit_codes.REFUSED).err
 
 
 def test_fsck_looks_at_the_embedded_store(project):

@@ -130,6 +130,26 @@ def test_the_first_piece_is_there_before_the_rest(bench, big):
         assert artifact.read(2 * MIB, BIG) == big[2 * MIB :]
 
 
+def test_what_is_partly_here_counts_for_the_limit(bench, big):
+    """It goes by the same rule as what is whole, unless somebody has it open."""
+    kept, left = bench.pin(big), bench.pin(bytes(BIG), "other.pt")
+    hydrator = bench.hydrator()
+    with hydrator.open(left) as artifact:
+        artifact.read(0, 5)
+    with hydrator.open(kept) as artifact:
+        artifact.read(0, 5)
+        assert 2 * PIECE <= bench.cache.partial() < 3 * PIECE
+        eventually(lambda: bench.cache.shrink(0).freed)  # once nobody has the other open
+        assert PIECE <= bench.cache.partial() < 2 * PIECE
+        assert artifact.read(0, BIG) == big
+        artifact.whole()
+    bench.cache.limit = PIECE
+    with hydrator.open(left) as artifact:
+        artifact.read(0, 5)
+        eventually(lambda: not bench.cache.has(kept.sha256))  # the oldest makes way for what is coming
+    assert PIECE <= bench.cache.partial() < 2 * PIECE
+
+
 def test_readers_share_one_transfer(bench, big):
     pin = bench.pin(big)
     hydrator = bench.hydrator()

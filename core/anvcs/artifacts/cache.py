@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from anvcs.artifacts.errors import CacheFull, DigestMismatch
-from anvcs.artifacts.parts import Claims, sweep
+from anvcs.artifacts.parts import Claims, Partial, drop, partials, sweep
 from anvcs.artifacts.pieces import Digests, chunks_of, digest_chunks
 from anvcs.artifacts.settling import Unsettled
 
@@ -100,7 +100,8 @@ class ContentCache:
         self._needed = needed
         self.claims = Claims(root / "parts" / "claims")
         self.unsettled = Unsettled(root / "unsettled", self.path)
-        self._doubted = False
+        self._doubted = self._doubting = False
+        self._doubt_lock = threading.RLock()
         self._made = False
         self._lock = threading.Lock()
         self._room_left = 0
@@ -198,7 +199,7 @@ class ContentCache:
             os.close(fd)
             raise
         lease = Lease(fd, target)
-        self._grown(size)
+        self.grown(size)
         return lease
 
     def take(self, source: Path) -> Digests:
@@ -253,11 +254,15 @@ class ContentCache:
             return False
 
     def _doubt(self) -> None:
-        """After a power loss, look at what may not have reached the disk; once in a process."""
-        self._doubted = True
-        for sha256 in self.unsettled.doubtful():
-            self.verify(sha256)
-            self.unsettled.forget(sha256)
+        """After a power loss, look at what may not have reached the disk; once in a process, and nobody reads before."""
+        with self._doubt_lock:
+            if self._doubted or self._doubting:
+                return
+            self._doubting = True
+            for sha256 in self.unsettled.doubtful():
+                self.verify(sha256)
+                self.unsettled.forget(sha256)
+            self._doubted = True
 
     # Looking after it
 
@@ -291,14 +296,22 @@ class ContentCache:
         finally:
             os.close(fd)
 
+    def partial(self) -> int:
+        """Bytes of what is partly here."""
+        return sum(one.size for one in partials(self.root / "parts"))
+
     def shrink(self, limit: int) -> Evicted:
-        """Evict the least recently used until the rest has at most *limit* bytes."""
-        found = sorted(self.entries(), key=lambda entry: entry.last_used_s)
+        """Evict the least recently used until the rest, with what is partly here, has at most *limit* bytes."""
+        found: list[Cached | Partial] = [*self.entries(), *partials(self.root / "parts")]
+        found.sort(key=lambda entry: entry.last_used_s)
         total = sum(entry.size for entry in found)
         files = freed = kept = 0
         for entry in found:
             if total - freed <= limit:
                 break
+            if isinstance(entry, Partial):
+                freed += entry.size if drop(entry.folder) else 0
+                continue
             size = self.evict(entry.sha256)
             freed += size
             files += bool(size) or not self.has(entry.sha256)
@@ -329,15 +342,15 @@ class ContentCache:
             except FileNotFoundError:
                 continue
 
-    def _grown(self, size: int) -> None:
-        """Keep to the limit; files are counted only when the last count leaves it open."""
+    def grown(self, size: int) -> None:
+        """Keep to the limit after *size* more bytes; files are counted only when the last count leaves it open."""
         if not self.limit:
             return
         with self._lock:
             self._room_left -= size
             if self._room_left > 0:
                 return
-            total = sum(entry.size for entry in self.entries())
+            total = sum(entry.size for entry in self.entries()) + self.partial()
             if total > self.limit:
                 total -= self.shrink(int(self.limit * _LOW_WATER)).freed
             # Other processes add files, too: half of the room is taken, then everybody counts again.

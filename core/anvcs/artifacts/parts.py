@@ -8,8 +8,8 @@
 ``frames`` the stored bytes of a compressed artifact, for a hybrid store's fallback
 
 A piece is fetched by whoever holds an open-file-description lock on its byte of ``map``
-(counted from 0), in any process; the kernel releases the locks of the dead.  Without
-pieces there is one byte, and ``stored`` grows until its whole hash can be looked at.
+(counted from 0), in any process; the kernel releases the locks of the dead.  A byte far
+behind them is locked by all who have it open, so that nobody drops it.  Without pieces there is one byte, and ``stored`` grows until its whole hash can be looked at.
 """
 
 import errno
@@ -20,9 +20,9 @@ import shutil
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from anvcs.artifacts.errors import CacheFull
 from anvcs.artifacts.pieces import CHUNK, PieceList, decode_pieces, piece_span
@@ -31,6 +31,9 @@ from anvcs.model.pin import Pin
 
 _HEAD: Final = 64
 """Bytes of the map before its first piece."""
+_TRIES: Final = 5000
+_IN_USE: Final = 1 << 40
+"""The byte of the map that everybody who has it open locks, with others."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 
@@ -43,12 +46,29 @@ class Part:
         self._parts = parts
         self.folder = parts / part_name(pin)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._data = os.open(self.folder / "data", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._map = os.open(self.folder / "map", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._data, self._map = self._opened()
             self._begin()
         except OSError as error:
             raise self._meaning(error) from error
+
+    def _opened(self) -> tuple[int, int]:
+        """Data and map, with a lock that keeps others from dropping them."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        for _ in range(_TRIES):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            opened: list[int] = []
+            try:
+                opened = [os.open(self.folder / "map", flags, 0o600)]
+                opened.append(os.open(self.folder / "data", flags, 0o600))
+            except FileNotFoundError:  # dropped since the line above
+                pass
+            else:
+                if _lock(opened[0], fcntl.F_RDLCK, _IN_USE, 1) and _is_there(self.folder / "map", opened[0]):
+                    return opened[1], opened[0]
+            for fd in opened:
+                os.close(fd)
+            time.sleep(0.001)  # whoever drops it is about to be through
+        raise FileNotFoundError(errno.ENOENT, "it goes away again and again", os.fspath(self.folder))
 
     def _begin(self) -> None:
         head = boot_id().encode().ljust(_HEAD - 1) + b"\n"
@@ -253,24 +273,45 @@ class Claims:
                 self._fd = -1
 
 
-def sweep(parts: Path, older_s: float) -> int:
-    """Forget what nobody is fetching and nothing was added to for so long: how many."""
-    count = 0
+class Partial(NamedTuple):
+    """An artifact that is partly here."""
+
+    folder: Path
+    size: int
+    """Bytes on the disk."""
+    last_used_s: float
+
+
+def partials(parts: Path) -> Iterator[Partial]:
+    """Everything that is partly here, in no order."""
     for folder in parts.glob("*.*/"):
         try:
-            fd = os.open(folder / "map", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            idle = time.time() - max((folder / name).stat().st_mtime for name in ("data", "map"))
-            if idle > older_s and _lock(fd, fcntl.F_WRLCK, 0, 0):
-                shutil.rmtree(folder, ignore_errors=True)
-                count += 1
+            found = {file.name: file.stat() for file in folder.iterdir()}
         except FileNotFoundError:  # finished since
             continue
-        finally:
-            os.close(fd)
-    return count
+        if "map" in found:
+            used = max(found[name].st_mtime for name in ("data", "map") if name in found)
+            yield Partial(folder, sum(one.st_blocks for one in found.values()) * 512, used)
+
+
+def drop(folder: Path) -> bool:
+    """Forget what is partly here, unless somebody has it open."""
+    try:
+        fd = os.open(folder / "map", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        if not _lock(fd, fcntl.F_WRLCK, 0, 0):
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        return True
+    finally:
+        os.close(fd)
+
+
+def sweep(parts: Path, older_s: float) -> int:
+    """Forget what nobody is fetching and nothing was added to for so long: how many."""
+    return sum(drop(one.folder) for one in partials(parts) if time.time() - one.last_used_s > older_s)
 
 
 def _place(sha256: str) -> int:
@@ -297,8 +338,16 @@ def _lock(fd: int, kind: int, first: int, count: int) -> bool:
 
 def _locked(fd: int) -> bool:
     """Whether any process (this one, too, through another descriptor) has claimed a piece."""
-    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0))
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _is_there(path: Path, fd: int) -> bool:
+    """Whether *path* still leads to the file that is open."""
+    try:
+        return path.stat().st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def boot_id() -> str:

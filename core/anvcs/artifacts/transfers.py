@@ -317,6 +317,7 @@ class Transfer:
     def _fetch(self, run: range) -> None:
         assert self._list is not None and self._part is not None  # noqa: PT018  # there are no jobs before
         fetch_pieces(self._errand(), self._part, self._list, run)
+        self._cache.grown(len(run) * self._part.pin.pieces.size if self._part.pin.pieces else 0)
         self._tally.advance(self._part)
 
     def _finish_if_done(self) -> None:

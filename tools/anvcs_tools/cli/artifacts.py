@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anvcs_tools.cli.meter import Counter
 from anvcs_tools.cli.output import path_text, print_json, print_table, printable, say
 from anvcs_tools.exit_codes import DAMAGED, REMOTE, exit_code
 
@@ -195,29 +196,20 @@ def _evict(arguments: argparse.Namespace, place: "Place", found: "Artifacts") ->
 
 def _verify(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
     """Hash what is here again, and with --remote ask the store for every version."""
-    from anvcs.artifacts.errors import ArtifactError
+    from anvcs.verifying import verify
 
-    damaged: list[str] = []
+    items = list(_pinned(place, arguments.patterns))
+    damaged = [path_text(item.path) for item in items if item.pin is None]
+    pins = [item.pin for item in items if item.pin is not None]
+    with Counter("looked at", len(set(pins)), sum(pin.size for pin in set(pins))) as counter:
+        looked = verify(found, pins, remote=arguments.remote, done=counter.add)
     missing: list[dict[str, str]] = []
-    checked = 0
-    for item in _pinned(place, arguments.patterns):
-        if item.pin is None:
+    for item in items:
+        if item.pin is not None and looked[item.pin].damaged:
             damaged.append(path_text(item.path))
-            continue
-        if found.cache.has(item.pin.sha256):
-            checked += 1
-            if not found.cache.verify(item.pin.sha256):
-                damaged.append(path_text(item.path))
-        if arguments.remote and not found.queue.has(item.pin.sha256):
-            try:
-                there = found.store_of(item.pin).exists(item.pin.key, item.pin.version_id or None)
-                problem = "" if there else "the store doesn't have this version"
-                if not there:
-                    found.forget(item.pin.sha256)
-            except ArtifactError as error:
-                problem = str(error)
-            if problem:
-                missing.append({"path": path_text(item.path), "problem": problem})
+        if item.pin is not None and looked[item.pin].problem:
+            missing.append({"path": path_text(item.path), "problem": looked[item.pin].problem})
+    checked = sum(one.here for one in looked.values())
     if arguments.json:
         print_json({"verified": checked, "damaged": damaged, "missing": missing})
     else:
@@ -233,10 +225,15 @@ def _status(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -
     """Tell what is here, what waits and where it goes."""
     entries = list(found.cache.entries())
     waiting = found.unsent()
-    document = {
+    document: dict[str, Any] = {
         "stream": place.stream,
         "store": found.store.name,
-        "cache": {"files": len(entries), "bytes": sum(entry.size for entry in entries), "limit": found.cache.limit},
+        "cache": {
+            "files": len(entries),
+            "bytes": sum(entry.size for entry in entries),
+            "partial": found.cache.partial(),
+            "limit": found.cache.limit,
+        },
         "queued": [
             {"sha256": one.sha256, "key": one.key, "size": one.size, "tries": one.tries, "error": one.error}
             for one in waiting
@@ -246,7 +243,9 @@ def _status(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -
         print_json(document)
         return 0
     print(printable(f"store: {found.store.name}"))
-    print(f"cache: {len(entries)} files, {_mib(sum(entry.size for entry in entries))} of {_mib(found.cache.limit)}")
+    size, partial = document["cache"]["bytes"], document["cache"]["partial"]
+    more = f" and {_mib(partial)} partly fetched" if partial else ""
+    print(f"cache: {len(entries)} files, {_mib(size)}{more} of {_mib(found.cache.limit)}")
     print(f"queue: {len(waiting)} objects to upload" + (" (ai-vcs retry-uploads)" if waiting else ""))
     for one in waiting:
         if one.error:

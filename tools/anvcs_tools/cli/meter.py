@@ -1,8 +1,9 @@
-"""How far an upload is, in one line of a terminal."""
+"""How far an upload or a check is, in one line of a terminal."""
 
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -66,6 +67,33 @@ class UploadMeter:
             f"uploading: {one['files_done']}/{one['files']} files, {_mib(moved)} of {_mib(one['bytes'])}, "
             f"{_mib(self._rate)}/s"
         )
+
+
+class Counter:
+    """Shows how many of so many are done while it is entered, if there is a terminal to show it on."""
+
+    def __init__(self, what: str, total: int, size: int) -> None:
+        """*size* in bytes, of all."""
+        self._what, self._total, self._size = what, total, size
+        self._done = self._bytes = 0
+        self._shown_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown_s:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    def add(self, size: int) -> None:
+        """One more is done, of *size* bytes; by one thread at a time."""
+        self._done, self._bytes = self._done + 1, self._bytes + size
+        if sys.stderr.isatty() and time.monotonic() - self._shown_s > _TICK_S:
+            self._shown_s = time.monotonic()
+            text = f"{self._what} {self._done}/{self._total} files, {_mib(self._bytes)} of {_mib(self._size)}"
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _mib(count: float) -> str:
