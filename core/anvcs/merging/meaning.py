@@ -236,7 +236,9 @@ class _Parsed:
                 return []
             if is_imported and self._is_in_import(leaf):
                 continue  # a part of a path, which needs no import
-            if kind == ("member" if is_member else "use"):
+            if kind == ("member" if is_member else "use") or (
+                is_member and self._profile.implicit_self and kind == "use"
+            ):
                 chunks.add(leaf.start_point[0])
         chunk = next((chunk for chunk in user.chunks if self._is_used_in(chunk, user, name)), None)
         if not chunks or chunk is None:
@@ -256,7 +258,7 @@ class _Parsed:
         """Whether *name* is a member of something, the line that gives it, whether by import; ``None``: it isn't a name."""
         top = member = False
         for path in definitions(self.source("base"), [name]):
-            if path[-2] in _DEFINING and name in path[-1].split(b"\0"):
+            if path[-2] in _DEFINING and name in _own_names(path[-1]):
                 top, member = top or len(path) == _TOP, member or len(path) > _TOP
         for leaf, _ in self._mentions("base", name):
             imported = self._is_in_import(leaf)
@@ -289,17 +291,22 @@ _MARKS = frozenset({b"get", b"set", b"static"})
 def _kind_of(leaf: Any, parent: Any, profile: Profile) -> str:
     """``bound`` where a name is given, ``member`` of the object itself, ``use``, or nothing of these."""
     place = f"{parent.type}.{_field(leaf, parent)}" if parent is not None else ""
-    if place in profile.accesses:
-        owner = parent.named_children[0] if parent.named_children else None
-        return "member" if owner is not None and owner.text in _OWN else ""
+    if place in profile.accesses and parent.children[0].id != leaf.id:
+        return "member" if parent.children[0].text in _OWN else ""
     if leaf.type not in profile.identifiers or place in profile.mentions:
         return ""
     if place in profile.binders or (parent is not None and f"{parent.type}." in profile.binders):
         return "bound"
-    return "use"
+    return "use" if not profile.uses or place in profile.uses else ""
 
 
-_OWN = frozenset({b"self", b"cls", b"this"})
+def _own_names(key: bytes) -> list[bytes]:
+    """The parts of a key that are names; of a declarator the one before its parameters."""
+    heads = [part.partition(b"(")[0].split()[-1:] for part in key.split(b"\0")]
+    return [head[0].lstrip(b"*&") for head in heads if head]
+
+
+_OWN = frozenset({b"self", b"cls", b"this", b"$this", b"static"})
 
 
 def _field(leaf: Any, parent: Any) -> str:

@@ -109,6 +109,10 @@ class Profile:
     """``type.field``: where a name is given a value, so that it isn't missing."""
     accesses: tuple[str, ...] = ()
     """``type.field``: a name behind an object."""
+    uses: tuple[str, ...] = ()
+    """``type.field``: the only places in which a name is used, of languages that name things in many others."""
+    implicit_self: bool = False
+    """Members of an object are used inside of it by their name alone."""
     mentions: tuple[str, ...] = ()
     """``type.field``: a name that need not be defined here."""
     listings: tuple[Listing, ...] = ()
