@@ -3,12 +3,15 @@
 Both start from the merge of lines and look only at what that leaves to decide.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from anvcs.linediff import split_lines
+from anvcs.merging.lines import LineMerge
+from anvcs.merging.meaning import Doubt
 from anvcs.merging.pieces import Clash, Piece, text_of
-from anvcs.model.merge import Reason
+from anvcs.model.merge import Place, Reason
 
 SETS = frozenset({
     b".gitignore", b".dockerignore", b".npmignore", b".eslintignore", b".prettierignore", b".stylelintignore",
@@ -39,12 +42,7 @@ def _as_set(clash: Clash) -> Piece:
 
 def merged_tables(pieces: Sequence[Piece], versions: Sequence[bytes], between: bytes) -> list[Piece] | None:
     """*pieces* with clashes of rows decided row by row; ``None`` where rows have no key or headers differ."""
-    tables = [[_cells(line, between) for line in split_lines(text)] for text in versions]
-    if not all(tables) or len({tuple(table[0]) for table in tables}) > 1:
-        return None
-    if any(len(row) != len(tables[0][0]) for table in tables for row in table):
-        return None  # cells with newlines, or not a table
-    column = _key_column(tables)
+    column = _key_column([split_lines(text) for text in versions], between)
     if column is None:
         return None
     out: list[Piece] = []
@@ -57,8 +55,32 @@ def merged_tables(pieces: Sequence[Piece], versions: Sequence[bytes], between: b
     return out
 
 
-def _key_column(tables: Sequence[Sequence[Sequence[bytes]]]) -> int | None:
-    """The first column in which no version has a value twice."""
+def doubled_rows(lines: LineMerge, between: bytes) -> list[Doubt]:
+    """Rows with one key in a clean merge of lines, of which each side has put in one."""
+    column = _key_column([lines.base, lines.left, lines.right], between)
+    if column is None:
+        return []
+    merged = split_lines(b"".join(piece for piece in lines.pieces() if isinstance(piece, bytes)))
+    keys = Counter(_cells(line, between)[column] for line in merged)
+    twice = {key for key, count in keys.items() if count > 1}
+    found: list[Doubt] = []
+    for chunk in lines.chunks if twice else ():
+        mine = twice & {_cells(line, between)[column] for line in lines.right[slice(*chunk.right)]}
+        if mine and not chunk.by_left:
+            key = min(mine)
+            there = next(at for at, line in enumerate(lines.left) if _cells(line, between)[column] == key)
+            place = Place("left", there + 1, there + 1)
+            found.append(Doubt(chunk, Reason.SAME_KEY, key.decode("utf-8", "replace"), (place,)))
+    return found
+
+
+def _key_column(versions: Sequence[Sequence[bytes]], between: bytes) -> int | None:
+    """The first column in which no version has a value twice; ``None`` also where headers differ or it is no table."""
+    tables = [[_cells(line, between) for line in lines] for lines in versions]
+    if not all(tables) or len({tuple(table[0]) for table in tables}) > 1:
+        return None
+    if any(len(row) != len(tables[0][0]) for table in tables for row in table):
+        return None  # cells with newlines, or not a table
     for column in range(len(tables[0][0])):
         if all(len({row[column] for row in table}) == len(table) for table in tables):
             return column

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from anvcs.merging.accepting import keeps_words, new_doubles, still_parses
-from anvcs.merging.entries import SETS, TABLES, merged_sets, merged_tables
+from anvcs.merging.entries import SETS, TABLES, doubled_rows, merged_sets, merged_tables
 from anvcs.merging.histogram import histogram_hunks
 from anvcs.merging.lines import Hunks, line_merge, refined
 from anvcs.merging.marking import PLAIN, Marking, finished
@@ -117,7 +117,11 @@ class _Work:
 
     def _looked_through(self, clean: list[Piece]) -> tuple[list[Piece], How]:
         """A clean merge of lines, unless its changes don't go together."""
-        found = doubts(self.lines, self.profile if self._may_parse() else None)
+        between = self._between()
+        if between is not None:
+            found = doubled_rows(self.lines, between)
+        else:
+            found = doubts(self.lines, self.profile if self._may_parse() else None)
         if not found:
             return clean, How.LINE
         # A name that is lost is lost in any order.
@@ -136,11 +140,15 @@ class _Work:
             for part in (refined(piece, hunks) if isinstance(piece, Clash) and not piece.base else [piece])
         ]
 
+    def _between(self) -> bytes | None:
+        """What is between the cells of a table."""
+        return TABLES.get(self.name.rpartition(b".")[2].lower())
+
     def _entries(self, by_lines: list[Piece]) -> list[Piece] | None:
         """The merge of a file that is a set of lines, or a table."""
         if self.name in SETS:
             return merged_sets(by_lines)
-        between = TABLES.get(self.name.rpartition(b".")[2].lower())
+        between = self._between()
         found = merged_tables(by_lines, self.texts, between) if between else None
         return found if found is not None and size_of(found) <= size_of(by_lines) else None
 

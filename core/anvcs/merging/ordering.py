@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from anvcs.linediff import sequence_hunks
-from anvcs.merging.aligning import align, twins
+from anvcs.merging.aligning import align, likeness, twins
 from anvcs.merging.lines import on_side, touching
 from anvcs.merging.moving import Gone, Moves
 from anvcs.merging.profiles import Listing
@@ -36,6 +36,9 @@ class Clashing(NamedTuple):
 
 
 _MOST_CONTESTED = 200
+_ALIKE = 0.4
+"""Share of words in common from which two texts for people may be about the same."""
+_ANYTHING = frozenset({b"all", b"@"})
 _LARGEST_REGION = 4000
 """Items of a list that both sides rewrote, from which they aren't looked at one by one."""
 Order = list[Version | Clashing]
@@ -56,6 +59,9 @@ class _Ordering:
         self.mixes = [frozenset(groups.split()) for groups in listing.commutes] if listing else []
         self.leads = frozenset(listing.leads) if listing else frozenset()
         self.sorts = frozenset(listing.sorts) if listing else frozenset()
+        self.unlike = frozenset(listing.unlike) if listing else frozenset()
+        self.apart = listing.apart if listing else None
+        self.kin = {word.encode(): kin for kin in (listing.kin if listing else ()) for word in kin.split()}
         self.where: tuple[dict[int, Item], dict[int, Item]] = ({}, {})
         matches = [align(base, left), align(base, right)]
         fresh = [[at for at, match in enumerate(found) if match is None] for found in matches]
@@ -161,6 +167,8 @@ class _Ordering:
             return [*right]
         if self._may_move((set(left) ^ set(base)) | (set(right) ^ set(base))):
             return [*self._woven(base, left, right)]
+        if self._have_nothing_in_common(base, left, right):
+            return [*self._woven(base, left, right)]
         head = _run(left, right)
         tail = _run(left[head:][::-1], right[head:][::-1])
         inner = left[head : len(left) - tail], right[head : len(right) - tail]
@@ -169,6 +177,25 @@ class _Ordering:
         if any(name < len(self.base) and name not in base for name in (*inner[0], *inner[1])):
             raise Unsure  # moved here from elsewhere
         return [*ends[0], self._clash(base, *inner), *ends[1]]
+
+    def _have_nothing_in_common(self, base: list[int], left: list[int], right: list[int]) -> bool:
+        """Whether both sides only added something, and neither what the other did."""
+        new = [[name for name in side if name not in base] for side in (left, right)]
+        if [name for name in left if name in base] != base or [name for name in right if name in base] != base:
+            return False
+        if set(new[0]) & set(new[1]):
+            return False
+        if self.apart is not None:
+            ours, theirs = ([self._sets(name) for name in side] for side in new)
+            return all((*ours, *theirs)) and not set().union(*ours) & set().union(*theirs)
+        if not self.unlike or any(self._group(name) not in self.unlike for side in new for name in side):
+            return False
+        return all(likeness(self._text(one), self._text(other)) < _ALIKE for one in new[0] for other in new[1])
+
+    def _sets(self, name: int) -> set[bytes | str]:
+        """What an item sets, where it is said how to see that; nothing if it may set anything."""
+        found = {word.lower() for word in self.apart.findall(self._text(name))} if self.apart is not None else set()
+        return set() if _ANYTHING & found else {self.kin.get(word, word) for word in found}
 
     def _clash(self, base: Sequence[int], left: Sequence[int], right: Sequence[int]) -> Clashing:
         if any(name not in here for here, names in zip(self.where, (left, right), strict=True) for name in names):

@@ -34,6 +34,12 @@ class Listing:
     """Groups that come before the others, of two that both sides added in one place."""
     sorts: tuple[str, ...] = ()
     """Groups whose members people like to keep in the order of the alphabet."""
+    unlike: tuple[str, ...] = ()
+    """Groups of members that may stand in any order where both sides added some and none is like one of the other side."""
+    apart: re.Pattern[bytes] | None = None
+    """What a member sets, by its first group: where both sides added members that set nothing in common, their order means nothing."""
+    kin: tuple[str, ...] = ()
+    """Words of `apart`, with blanks between, that count as one because to set one may set the other."""
     fence: tuple[str, ...] = ()
     """Types of children that open or close the list, beside brackets."""
 
@@ -47,6 +53,8 @@ class Member:
     """Fields, or paths of fields, types and keys in quotes, that tell one from another; nothing: its whole text."""
     names: tuple[str, ...] = ()
     """Only those with one of these keys."""
+    looks: re.Pattern[bytes] | None = None
+    """Only those whose text begins like this."""
     yields: bool = False
     """What is made by a program and made again: of two versions left's is taken."""
     of: tuple[str, ...] = ()
@@ -173,7 +181,7 @@ def _by_node(tables: tuple[_Named, ...]) -> dict[str, tuple[_Named, ...]]:
     return {node: tuple(table for table in tables if node in table.nodes) for node in nodes}
 
 
-_PATTERNS = ("after", "apart", "extend", "unkeyed", "defines")
+_PATTERNS = ("after", "apart", "extend", "unkeyed", "defines", "looks")
 
 
 def _values(table: dict[str, Any]) -> dict[str, Any]:

@@ -219,6 +219,8 @@ def member_of(node: Node, listing_node: Node) -> tuple[Member | None, bytes]:
     for member in profile.member_of.get(named.type, ()):
         if member.of and not around & set(member.of):
             continue
+        if member.looks and not member.looks.match(named.text):
+            continue
         key = _key(member, node, named)
         if not member.names or key.decode("utf-8", "replace") in member.names:
             return member, key
