@@ -8,6 +8,8 @@ from anvcs.linediff import sequence_hunks
 from anvcs.merging.trees import Item, Unsplittable
 
 _WORD = re.compile(rb"\w+")
+_HEAD = re.compile(rb"(?:^|(?<=\0))[^(\0]+")
+"""The parts of a key, each up to its parameters."""
 _ALIKE = 0.6
 """Share of words in common from which two items of one type are versions of one."""
 ALIKE_IN_PLACE = 0.4
@@ -88,7 +90,7 @@ def likeness(one: bytes, other: bytes) -> float:
 
 
 def _tokens(base: Sequence[Item], side: Sequence[Item]) -> tuple[list[bytes], list[bytes]]:
-    """One token an item: its key, or key and type, where that is unique in both versions, else its text."""
+    """One token an item: its key, key and type, or these without parameters, if unique in both versions; else its text."""
     named = [[item for item in items if item.key] for items in (base, side)]
     counts = [Counter(_names(items)) for items in named]
 
@@ -105,6 +107,8 @@ def _names(items: Iterable[Item]) -> Iterator[tuple[bytes, ...]]:
     for item in items:
         yield item.group.encode(), item.key
         yield item.group.encode(), item.key, item.core.type.encode()
+        if b"(" in item.key:
+            yield item.group.encode(), b"\0".join(_HEAD.findall(item.key)), item.core.type.encode()
 
 
 def _follow_moves(tokens: Sequence[bytes], others: Sequence[bytes], found: list[int | None], free: set[int]) -> None:
