@@ -32,6 +32,7 @@ ERRNO: dict[str, int] = {
     "NoSuchStrategy": errno.EINVAL,
     "StrategyFailed": errno.EIO,
     "NoGuards": errno.EPERM,
+    "CommandsNotTrusted": errno.EPERM,
     "GuardsFailed": errno.EPERM,
     "StillOpen": errno.EBUSY,
     "TargetClashes": errno.EBUSY,

@@ -27,6 +27,7 @@ from anvcs.rooms.proposing import KIND
 from anvcs.stream_merging import Outcome, merge_commit_request, merge_document, ways_of
 from anvcs.streams import StreamInUse, delete_stream
 from anvcs.tree_merging import TreeMerger
+from anvcs.trusting import GUARD, commands_of, require_trust
 from anvcs.views import ViewState
 
 _HEADS = "refs/heads/"
@@ -71,7 +72,7 @@ def conclude(repository: Repository, stored: Stored, *, author: Author, message:
     """Commit the merge on its target.
 
     Raises:
-        StillOpen, GuardsFailed, TargetClashes: nothing has changed then.
+        StillOpen, GuardsFailed, TargetClashes, CommandsNotTrusted: nothing has changed then.
     """
     started = time.monotonic()
     for _ in range(_ATTEMPTS):
@@ -189,7 +190,10 @@ def _leaves_of(repository: Repository, waiting: Proposal) -> list[tuple[bytes, i
 
 def _guard(repository: Repository, stored: Stored, merged: Merged) -> tuple[tuple[GuardResult, ...], list[str]]:
     """Run the guards; somebody's approval of this merge stands above them."""
-    guards, remarks = Guards(repository.objects, repository.config(stored.proposal.target).merge).run(merged)
+    target = stored.proposal.target
+    config = repository.config(target).merge
+    require_trust(repository, target, (one for one in commands_of(config) if one.kind == GUARD))
+    guards, remarks = Guards(repository.objects, config).run(merged)
     approved = any(review.get("verdict") == "approved" for review in stored.proposal.reviews)
     if not approved and not all(guard.ok for guard in guards):
         if stored.proposal.guards != (told := tuple(guard.document() for guard in guards)):

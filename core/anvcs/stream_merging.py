@@ -34,6 +34,7 @@ from anvcs.offline import committer_for
 from anvcs.proposals import PREFIX, Proposal, ensure_open, proposals, store
 from anvcs.repository import NoSuchStream, NothingCommitted, Repository
 from anvcs.tree_merging import TreeMerger
+from anvcs.trusting import ASSISTANT, GUARD, commands_of, require_trust
 
 _HEADS = "refs/heads/"
 _ATTEMPTS = 25
@@ -147,6 +148,7 @@ class StreamMerger:
             if sides.theirs in sides.bases:
                 return self._outcome("up-to-date", sides, commit=sides.ours)
             self._refuse_second()
+            self._require_trust()
             try:
                 return self._fast_forward(sides) if sides.ours in sides.bases else self._merge(sides)
             except (StreamMoved, RefMoved):
@@ -178,6 +180,14 @@ class StreamMerger:
             same = stored.proposal.source == self._request.source and stored.proposal.target == self._target
             if same and not self._request.dry_run:
                 raise MergeUnderWay(stored.proposal.name)
+
+    def _require_trust(self) -> None:
+        """Before any work, and before anything is run."""
+        if self._request.dry_run or self._request.no_commit:
+            return
+        kinds = {GUARD, ASSISTANT} if self._request.auto else {GUARD}
+        wanted = [one for one in commands_of(self._config.merge) if one.kind in kinds]
+        require_trust(self._repository, self._target, wanted)
 
     # Fast-forward
 

@@ -11,7 +11,7 @@ import pytest
 from anvcs.repository import Repository
 from anvcs_tools.bench.views import MountedView, ai_vcs, run_command
 from support.fixtures import Mounts
-from support.merges import commit, empty
+from support.merges import commit, empty, trust_commands
 from support.programs import git
 from support.sharing import edit, read, shows, status
 from support.waiting import eventually
@@ -101,6 +101,7 @@ def test_guards_run_in_a_view_of_the_merge(repository: Path, tmp_path: Path, mou
     test = "test -d .anvcs/commits && git status --porcelain && cat text m.py && echo junk > junk && git log -1 --format=%P"
     config = f"merge:\n  guards: ['{test}']\n"
     ai_vcs("init", "-q", repository)
+    trust_commands(repository)
     start = Repository.open(repository).objects.resolve("main")
     tree = BASE | {"m.py": CODE.replace("return 1", "return 111"), "ai-vcs.config.yaml": config}
     tip = commit(repository, "main", tree, start)

@@ -17,7 +17,7 @@ from anvcs.model.secret import Secret
 from anvcs.repository import Repository
 from anvcs_tools import exit_codes
 from anvcs_tools.cli import main
-from support.merges import commit, empty
+from support.merges import commit, empty, trust_commands
 from support.programs import git
 
 BASE = {"t.txt": "a\nsame\nz\n", "m.py": "x = 1\n"}
@@ -46,6 +46,7 @@ def prepare(
     commit(place, "side", sides.get("theirs", THEIRS) | files, start)
     git("reset", "-q", "--hard", cwd=place)
     Repository.init(place)
+    trust_commands(place)
 
 
 def merge(capsys: pytest.CaptureFixture[str], *options: str, code: int = 0) -> dict[str, Any]:

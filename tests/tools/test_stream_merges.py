@@ -15,7 +15,7 @@ from anvcs.model.room import Author
 from anvcs.repository import Repository
 from anvcs_tools import exit_codes
 from anvcs_tools.cli import main
-from support.merges import commit, empty
+from support.merges import commit, empty, trust_commands
 from support.programs import git
 
 CODE = "def one():\n    return 1\n\n\ndef two():\n    return 2\n"
@@ -438,6 +438,7 @@ def guarded(place: Path, *guards: str, policy: str = "any", timeout_s: int = 60)
     config = "".join([*lines, *(f"    - '{guard}'\n" for guard in guards)])
     commit(place, "main", OURS | {"ai-vcs.config.yaml": config}, _oid(place, "main"))
     git("reset", "-q", "--hard", cwd=place)
+    trust_commands(place)
 
 
 @pytest.fixture

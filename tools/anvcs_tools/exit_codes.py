@@ -113,6 +113,7 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.git.trees.UnstorablePath": REFUSED,
     "anvcs.git.treemerge.UnrelatedHistories": REFUSED,
     "anvcs.guarding.NoGuards": REFUSED,
+    "anvcs.trusting.CommandsNotTrusted": REFUSED,
     "anvcs.merging.strategies.NoSuchStrategy": INVALID,
     "anvcs.merging.strategies.StrategyFailed": FAILED,
     "anvcs.importing.NothingToImport": NOTHING_TO_DO,

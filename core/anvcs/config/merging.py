@@ -26,7 +26,8 @@ class MergeConfig:
         ("syntax", "names"),
         Kind.LIST,
         "What a merged tree must pass before the stream moves: syntax and names are built in, anything else is a "
-        "command that a shell runs at the top of the merged tree. The last commit of the target says which.",
+        "command that a shell runs at the top of the merged tree. The last commit of the target says which; somebody on this "
+        "machine must have agreed to them (`ai-vcs trust`).",
     )
     guard_timeout_s: int = setting(
         600, Kind.INTEGER, "How long each guard may take, in seconds; after that it has failed.", low=1, high=86_400

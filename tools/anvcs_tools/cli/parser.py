@@ -4,13 +4,17 @@ The reference page and the shell completions are made from this parser.
 """
 
 import argparse
-from typing import Any
 
-# How a completion script finds values: what `shtab` calls FILE and DIRECTORY, without importing it.
-_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
-_FOLDERS = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
-
-_Subparsers = Any  # argparse has no public name for what add_subparsers returns
+from anvcs_tools.cli.arguments import FILES as _FILES
+from anvcs_tools.cli.arguments import FOLDERS as _FOLDERS
+from anvcs_tools.cli.arguments import Subparsers as _Subparsers
+from anvcs_tools.cli.arguments import command as _command
+from anvcs_tools.cli.arguments import completed as _completed
+from anvcs_tools.cli.arguments import in_repository as _in_repository
+from anvcs_tools.cli.arguments import json_output as _json
+from anvcs_tools.cli.arguments import quiet as _quiet
+from anvcs_tools.cli.arguments import stream as _stream
+from anvcs_tools.cli.merge_parser import add_merging
 
 
 class _Version(argparse.Action):
@@ -44,9 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_work(commands)
     _add_history(commands)
     _add_looking_back(commands)
-    _add_stream_merging(commands)
-    _add_conflicts(commands)
-    _add_merging(commands)
+    add_merging(commands)
     _add_gc(commands)
     _add_sharing(commands)
     _add_artifacts(commands)
@@ -54,40 +56,6 @@ def build_parser() -> argparse.ArgumentParser:
     _add_care(commands)
     _add_filter(commands)
     return parser
-
-
-def _command(commands: _Subparsers, name: str, handler: str, summary: str, examples: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples.strip().splitlines()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(handler=f"anvcs_tools.cli.{handler}")
-    return parser
-
-
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
-
-
-def _quiet(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing when all goes well")
-
-
-def _in_repository(parser: argparse.ArgumentParser) -> None:
-    help_text = "repository or view to work on (default: here)"
-    _completed(parser.add_argument("-C", "--repo", metavar="DIR", default=".", help=help_text), _FOLDERS)
-
-
-def _completed(action: argparse.Action, values: dict[str, str]) -> None:
-    action.complete = values  # type: ignore[attr-defined]  # where shtab looks for it
-
-
-def _stream(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--stream", metavar="S", help=f"{what} (default: the view's, or the repository's HEAD branch)")
 
 
 def _add_setting_up(commands: _Subparsers) -> None:
@@ -331,123 +299,6 @@ def _add_looking_back(commands: _Subparsers) -> None:
     _in_repository(undo)
     _stream(undo, "whose work")
     _json(undo)
-
-
-def _add_stream_merging(commands: _Subparsers) -> None:
-    merge = _command(
-        commands, "merge", "stream_merging:merge", "merge a stream into another one, or conclude or give up a merge that waits",
-        "ai-vcs merge parser\nai-vcs merge parser into main --test-check\nai-vcs merge parser into main --dry-run --explain\n"
-        "ai-vcs merge --continue --stream merge/parser-into-main",
-    )  # fmt: skip
-    merge.add_argument(
-        "words", nargs="*", metavar="SRC [into DST]",
-        help="the stream to merge, and the one that moves (default: the view's, or the repository's HEAD branch)",
-    )  # fmt: skip
-    ending = merge.add_mutually_exclusive_group()
-    ending.add_argument(
-        "--continue", dest="go_on", action="store_true", help="commit a merge whose conflicts are decided"
-    )
-    ending.add_argument("--abort", action="store_true", help="give up a merge that waits, with its stream")
-    ending.add_argument("--list", action="store_true", help="list the merges that wait")
-    merge.add_argument("--dry-run", action="store_true", help="only say what would happen")
-    merge.add_argument("--no-commit", action="store_true", help="leave also a clean merge as a stream to look at")
-    merge.add_argument(
-        "--strategy", metavar="NAME", help="structure, line, ours, theirs, union, ... (default: as configured)"
-    )
-    merge.add_argument("--test-check", action="store_true", help="refuse unless merge.guards runs tests and they pass")
-    merge.add_argument("--auto", action="store_true", help="ask the configured assistant about what is left")
-    merge.add_argument("--explain", action="store_true", help="tell how each file was merged, block by block")
-    merge.add_argument("-m", "--message", metavar="TEXT", help="the commit's message (default: as Git's)")
-    merge.add_argument("--agent", metavar="NAME", help="who merges (default: the view's agent)")
-    merge.add_argument("--model", metavar="M", help="the model behind the agent")
-    merge.add_argument("-n", "--no-verify", action="store_true", help="skip the pre-merge-commit and commit-msg hooks")
-    _in_repository(merge)
-    merge.add_argument(
-        "--stream", metavar="S", help="the stream of a merge that waits (default: the view's, or the only)"
-    )
-    _json(merge)
-    review = _command(
-        commands, "review", "reviews:review", "decide about merges that tests or policy refused",
-        "ai-vcs review list\nai-vcs review show merge/parser-into-main\n"
-        'ai-vcs review approve merge/parser-into-main --why "the failing test is wrong" --agent ann',
-    )  # fmt: skip
-    review.add_argument("action", choices=("list", "show", "approve", "reject"), help="what to do")
-    review.add_argument("name", nargs="?", metavar="NAME", help="which merge, as `review list` tells it")
-    review.add_argument("--why", metavar="TEXT", help="the reason, which is recorded")
-    review.add_argument("--agent", metavar="NAME", help="who decides (default: the view's agent, or Git's identity)")
-    _in_repository(review)
-    _json(review)
-
-
-def _add_conflicts(commands: _Subparsers) -> None:
-    conflicts = _command(
-        commands, "conflicts", "quarrels:conflicts",
-        "list where concurrent work met, until somebody has looked at it, or say that somebody has",
-        "ai-vcs conflicts\nai-vcs conflicts --json\nai-vcs conflicts list 123-0\n"
-        "ai-vcs conflicts resolve 123-0 125-2\nai-vcs conflicts resolve 7-0 --theirs\nai-vcs conflicts --exit-code",
-    )  # fmt: skip
-    conflicts.add_argument(
-        "action", nargs="?", choices=("list", "show", "resolve"), default="list", help="what to do (default: list)"
-    )
-    conflicts.add_argument("ids", nargs="*", metavar="ID", help="these records, as `conflicts` lists them")
-    conflicts.add_argument("--all", action="store_true", help="list resolved ones too; with resolve: all that are open")
-    side = conflicts.add_mutually_exclusive_group()
-    for name, meaning in (
-        ("ours", "what the target of the merge has"),
-        ("theirs", "what the merged stream has"),
-        ("union", "both, the target's first"),
-        ("both", "both files, each under its name; of marked lines as --union"),
-    ):
-        side.add_argument(f"--{name}", dest="side", action="store_const", const=name, help=f"resolve: take {meaning}")
-    side.add_argument("--edit", dest="side", action="store_const", const="edit", help="resolve: edit the marked lines")
-    conflicts.add_argument("--exit-code", action="store_true", help="exit with 1 when a listed one is open")
-    _in_repository(conflicts)
-    _stream(conflicts, "whose conflicts")
-    _json(conflicts)
-
-
-def _add_merging(commands: _Subparsers) -> None:
-    merge = _command(
-        commands, "merge-file", "merging:merge_file",
-        "merge two changes of one file by its syntax; the exit code is the number of conflicts, or 128 and more",
-        "ai-vcs merge-file base.py ours.py theirs.py -o merged.py\n"
-        "ai-vcs merge-file /tmp/1 /tmp/2 /tmp/3 --path src/parser.py --zdiff3\n"
-        "ai-vcs merge-file base.json a.json b.json --json",
-    )  # fmt: skip
-    _completed(merge.add_argument("base", metavar="BASE", help="what both sides started from"), _FILES)
-    _completed(merge.add_argument("left", metavar="LEFT", help="one changed version"), _FILES)
-    _completed(merge.add_argument("right", metavar="RIGHT", help="the other changed version"), _FILES)
-    _completed(
-        merge.add_argument("-o", "--output", metavar="OUT", help="write the result there (default: standard output)"),
-        _FILES,
-    )
-    merge.add_argument("--path", metavar="P", help="the file's name, which tells its language (default: LEFT)")
-    merge.add_argument(
-        "--marker-size", type=int, default=7, metavar="N", help="length of conflict markers (default: 7)"
-    )
-    styles = merge.add_mutually_exclusive_group()
-    for style, what in (("diff3", "show the base in conflicts"), ("zdiff3", "the same, without lines that both have")):
-        styles.add_argument(
-            f"--{style}", dest="style", action="store_const", const=style, help=f"{what} (default: as Git is set)"
-        )
-    merge.add_argument(
-        "-L", dest="labels", action="append", default=[], metavar="NAME", help="name in markers: of left, base, right"
-    )
-    merge.add_argument(
-        "--locks", choices=("conflict", "left", "right"), default="conflict",
-        help="what to do about lock files that both sides changed (default: conflict)",
-    )  # fmt: skip
-    _quiet(merge)
-    _json(merge)
-    driver = _command(
-        commands, "merge-driver", "merging:merge_driver",
-        "have git merge, rebase and cherry-pick use `ai-vcs merge-file`, or no longer",
-        "ai-vcs merge-driver install\nai-vcs merge-driver install '*.py' '*.json'\nai-vcs merge-driver uninstall",
-    )  # fmt: skip
-    driver.add_argument("action", choices=("install", "uninstall"), help="what to do")
-    driver.add_argument("patterns", nargs="*", metavar="PATTERN", help="which files (default: all that it knows)")
-    _in_repository(driver)
-    _json(driver)
 
 
 def _add_gc(commands: _Subparsers) -> None:
