@@ -7,8 +7,10 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from anvcs.git.program import own_environment
 
@@ -31,9 +33,19 @@ class Ran:
 
 
 def run_bounded(
-    command: str, place: Path, *, limit_s: float, keep: int, stdin: bytes = b"", with_errors: bool = True
+    command: str,
+    place: Path,
+    *,
+    limit_s: float,
+    keep: int,
+    stdin: bytes = b"",
+    with_errors: bool = True,
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> Ran:
-    """Run *command* at *place*, with all its children, for *limit_s* at most; the last *keep* bytes of its output."""
+    """Run *command* at *place*, with all its children, for *limit_s* at most; the last *keep* bytes of its output.
+
+    *env* is added to our environment.
+    """
     started = time.monotonic()
     with tempfile.TemporaryFile() as source:
         source.write(stdin)
@@ -44,7 +56,7 @@ def run_bounded(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if with_errors else subprocess.DEVNULL,
             cwd="/",
-            env=own_environment(),
+            env=own_environment() | dict(env),
             start_new_session=True,
         )
     assert process.stdout is not None

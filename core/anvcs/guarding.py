@@ -4,13 +4,6 @@ Commands run in a throw-away place: a view mounted for them, or where that can't
 What they print is kept, cut to its end.
 """
 
-import contextlib
-import os
-import select
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,8 +15,9 @@ from anvcs.errors import AnvcsError
 from anvcs.file_merging import NAMES, SYNTAX
 from anvcs.git import commits
 from anvcs.git.objects import ObjectStore
-from anvcs.git.program import Git, redacted
+from anvcs.git.program import redacted
 from anvcs.git.treemerge import virtual_base
+from anvcs.guard_places import environment_of, place_for
 from anvcs.merging.names import torn_between, torn_inside
 from anvcs.merging.wellformed import broken_by_merging
 from anvcs.model.ids import Oid
@@ -35,9 +29,6 @@ BUILT_IN = (SYNTAX, NAMES)
 _UNCHANGED = Leaf(0, Oid(b""))
 OUTPUT_LIMIT = 16 << 10
 """Bytes of a guard's output that are kept: its end."""
-_MOUNTER = (sys.executable, "-m", "anvcs_tools.mounting.passing")
-"""A program that shows a commit in a view for as long as its standard input is open; not ours to import."""
-_MOUNTING_S = 60.0
 
 
 class NoGuards(AnvcsError):
@@ -165,60 +156,9 @@ class Guards:
         return read
 
 
-# Where commands run
-
-
-@contextlib.contextmanager
-def place_for(objects: ObjectStore, commit: Oid) -> Iterator[tuple[Path, str]]:
-    """A directory that shows *commit* for a while, and what to tell about it."""
-    with tempfile.TemporaryDirectory(prefix="anvcs-guard-") as folder, contextlib.ExitStack() as stack:
-        top = Path(folder, "tree")
-        top.mkdir()
-        why_not = _mount(objects, commit, top, stack)
-        if why_not:
-            _check_out(objects, commit, top, Path(folder, "index"))
-            yield top, f"guards ran in a plain checkout, because no view can be mounted here: {why_not}"
-        else:
-            yield top, ""
-
-
-def _mount(objects: ObjectStore, commit: Oid, top: Path, stack: contextlib.ExitStack) -> str:
-    """Mount a view of *commit* at *top* until *stack* unwinds; else why not."""
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("fusermount3") is None:
-        return "FUSE is missing"
-    process = subprocess.Popen(
-        [*_MOUNTER, os.fspath(objects.common_dir), commit.hex(), os.fspath(top)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/",
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    waiting = select.poll()
-    waiting.register(process.stdout, select.POLLIN)
-    ready = waiting.poll(_MOUNTING_S * 1000)
-    answer = process.stdout.readline().decode(errors="replace").strip() if ready else "mounting took too long"
-
-    def end() -> None:
-        process.stdin.close()  # type: ignore[union-attr]  # asserted above
-        process.stdout.close()  # type: ignore[union-attr]  # as above
-        if process.wait() != 0:  # it died, and what it has mounted is still there
-            subprocess.run(["fusermount3", "-uz", os.fspath(top)], check=False, capture_output=True, cwd="/")
-
-    if answer == "ready":
-        stack.callback(end)
-        return ""
-    end()
-    return answer or "the mounting program failed"
-
-
-def _check_out(objects: ObjectStore, commit: Oid, top: Path, index: Path) -> None:
-    git = Git(objects.common_dir, top, {"GIT_INDEX_FILE": os.fspath(index)})
-    git.run("read-tree", commit.hex())
-    git.run("checkout-index", "--all", "--force")
-
-
 def run_command(command: str, place: Path, limit_s: float) -> GuardResult:
     """Run *command* by a shell at *place*, with all its children, for *limit_s* at most."""
-    ran = run_bounded(command, place, limit_s=limit_s, keep=OUTPUT_LIMIT)
+    ran = run_bounded(command, place, limit_s=limit_s, keep=OUTPUT_LIMIT, env=environment_of(place))
     output = redacted(ran.output.decode("utf-8", "replace"))
     ok = ran.in_time and ran.code == 0
     return GuardResult(name=command, ok=ok, seconds=ran.seconds, output=output, timed_out=not ran.in_time)

@@ -23,6 +23,7 @@ from anvcs.git.objects import NoSuchCommit
 from anvcs.git.program import redacted
 from anvcs.git.refs import BadRefName, RefMoved, check_name
 from anvcs.git.treemerge import merge_bases
+from anvcs.guard_places import sweep
 from anvcs.guarding import Guards
 from anvcs.merge_ways import Ways
 from anvcs.model.ids import Oid
@@ -142,6 +143,8 @@ class StreamMerger:
             raise SameStream(self._target)
         if self._request.test_check:
             self._guards.require()
+        if self._guards.commands:
+            sweep(self._repository)
         for _ in range(_ATTEMPTS):
             sides = self._look()
             self._remarks = self._warnings()

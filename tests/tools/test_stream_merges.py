@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anvcs import concluding, guarding, proposals, stream_merging
+from anvcs import concluding, guard_places, proposals, stream_merging
 from anvcs.git.notes import Notes
 from anvcs.model.ids import Oid
 from anvcs.model.room import Author
@@ -444,7 +444,7 @@ def guarded(place: Path, *guards: str, policy: str = "any", timeout_s: int = 60)
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without FUSE."""
-    monkeypatch.setattr(guarding, "_mount", lambda *_: "FUSE is missing")
+    monkeypatch.setattr(guard_places, "_mount", lambda *_: "FUSE is missing")
 
 
 @pytest.mark.usefixtures("plain")

@@ -33,7 +33,7 @@ def configured(*guards: str, assistant: str = "") -> dict[str, str]:
 @pytest.fixture
 def place(tmp_path: Path, ran: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = configured(f"touch {ran}", assistant=f"touch {ran}-too")
-    monkeypatch.setattr("anvcs.guarding._mount", lambda *_: "FUSE is missing")
+    monkeypatch.setattr("anvcs.guard_places._mount", lambda *_: "FUSE is missing")
     place = branched(
         tmp_path / "repository", BASE | config, BASE | config | {"b": "ours\n"}, BASE | config | {"c": "c\n"}
     )

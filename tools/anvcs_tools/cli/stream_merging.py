@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from anvcs.model.merge_request import MergeRequest, sources_of
 from anvcs_tools.cli.output import print_json, print_table, printable, say
 from anvcs_tools.cli.places import Place, find_place
+from anvcs_tools.cli.signals import terminated_by_signals
 from anvcs_tools.exit_codes import FAILED, REFUSED
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ _FILES_SHOWN = 20
 
 def merge(arguments: argparse.Namespace) -> int:
     """Merge, conclude, give up, or list what waits."""
+    with terminated_by_signals():  # what guards have mounted must not outlive us
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return _list(_place(arguments, ""), arguments)
     if arguments.go_on or arguments.abort:

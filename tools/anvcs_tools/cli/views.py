@@ -48,6 +48,7 @@ def _mount_with(server: "Server", arguments: argparse.Namespace, options: MountO
     from anvcs.repository import Repository
 
     repository = Repository.open(Path(arguments.repo))
+    _sweep(repository)
     with repository.views.lock():
         spec = _prepare(repository, arguments, options, place)
         try:
@@ -57,6 +58,14 @@ def _mount_with(server: "Server", arguments: argparse.Namespace, options: MountO
             raise
     os.statvfs(place)  # never from the kernel's cache: the mount answers
     return spec
+
+
+def _sweep(repository: "Repository") -> None:
+    """Clear away what a killed merge has left mounted."""
+    from anvcs import guard_places
+
+    if any((repository.store.root / "views").glob(f"{guard_places.VIEW_PREFIX}*")):
+        guard_places.sweep(repository)
 
 
 def _serve_here(arguments: argparse.Namespace, options: MountOptions, place: Path) -> int:
@@ -186,6 +195,7 @@ def views(arguments: argparse.Namespace) -> int:
     from anvcs.repository import Repository
 
     repository = Repository.open(Path(arguments.repo))
+    _sweep(repository)
     infos = repository.views.list()
     changed: dict[str, int] = {}
     for info in infos:

@@ -12,6 +12,7 @@ from pathlib import Path
 from anvcs.errors import AnvcsError
 from anvcs.forgetting import forget_view
 from anvcs.git import admin
+from anvcs.guard_places import VIEW_PREFIX, clear_folder, end_commands, held
 from anvcs.model.ids import Oid
 from anvcs.repository import Repository
 from anvcs_tools.mounting.places import check_fuse
@@ -24,15 +25,22 @@ def main(common_dir: Path, commit: Oid, place: Path) -> int:
     try:
         check_fuse(allow_other=False)
         server = Server.start()  # before anything else: it forks
-        name = _mount(server, Repository.open(common_dir), commit, place)
+        with held(place.parent):
+            name = _mount(server, Repository.open(common_dir), commit, place)
+            _wait()
+            _unmount(Repository.open(common_dir), name, place)
     except (AnvcsError, OSError) as error:
         print(str(error).replace("\n", " "), flush=True)
         return 1
+    clear_folder(place.parent)  # who started us may have been killed
+    return 0
+
+
+def _wait() -> None:
+    """Until nobody needs the view any more."""
     print("ready", flush=True)
     while os.read(0, 1 << 12):
         continue
-    _unmount(Repository.open(common_dir), name, place)
-    return 0
 
 
 def _mount(server: Server, repository: Repository, commit: Oid, place: Path) -> str:
@@ -40,7 +48,7 @@ def _mount(server: Server, repository: Repository, commit: Oid, place: Path) -> 
         stream = next(iter(repository.refs.list("refs/heads/"))).removeprefix("refs/heads/")
         with repository.views.lock():
             spec = repository.ensure_view(
-                None, name=f"guard-{os.getpid()}", mountpoint=place, stream=stream, agent="", model="",
+                None, name=f"{VIEW_PREFIX}{os.getpid()}", mountpoint=place, stream=stream, agent="", model="",
                 uid=os.getuid(), gid=os.getgid(), read_only=False, follow="live", options={},
             )  # fmt: skip
             admin.set_head(spec.folder / "git", admin.Detached(commit), "a merge to be tested")
@@ -53,6 +61,7 @@ def _mount(server: Server, repository: Repository, commit: Oid, place: Path) -> 
 
 
 def _unmount(repository: Repository, name: str, place: Path) -> None:
+    end_commands(place.parent)
     process = repository.views.process(name)
     detach(place)
     if process is not None:
