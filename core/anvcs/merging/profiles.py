@@ -101,7 +101,7 @@ class Profile:
     """What is defined at the top of one file is known in all files of its folder."""
     through: tuple[str, ...] = ()
     """Nodes that have the name of what is in them."""
-    apart: re.Pattern[bytes] | None = None
+    begins: re.Pattern[bytes] | None = None
     """What a line looks like that can only begin a definition: from there on a file can be parsed alone."""
     around: bytes = b""
     """What a line must follow that is indented; empty: only lines that aren't can be cut at."""
@@ -181,7 +181,7 @@ def _by_node(tables: tuple[_Named, ...]) -> dict[str, tuple[_Named, ...]]:
     return {node: tuple(table for table in tables if node in table.nodes) for node in nodes}
 
 
-_PATTERNS = ("after", "apart", "extend", "unkeyed", "defines", "looks")
+_PATTERNS = ("after", "apart", "begins", "extend", "unkeyed", "defines", "looks")
 
 
 def _values(table: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The parts of a cleanly merged text in which something was changed, cut where one can parse them alone.
 
-A place to cut is a line that can only begin a definition (`Profile.apart`), so nothing around it is a bracket.
+A place to cut is a line that can only begin a definition (`Profile.begins`), so nothing around it is a bracket.
 If each changed part can be parsed alone, no change has opened anything that goes on behind it; so what
 stands between, which is as it was in the base, still means what it meant there.
 """
@@ -38,7 +38,7 @@ def well_formed_segments(merged: bytes, lines: LineMerge | None, profile: Profil
     """
     if merged and _last.merged == merged:
         return _last.segments
-    if lines is None or profile.apart is None:
+    if lines is None or profile.begins is None:
         return None
     segments = tuple(_segments(_Cutter(lines, profile)))
     _last.merged = merged
@@ -63,7 +63,7 @@ class _Cutter:
     """The merged lines, and which of them each chunk is."""
 
     def __init__(self, lines: LineMerge, profile: Profile) -> None:
-        self._pattern = profile.apart
+        self._pattern = profile.begins
         self._around = profile.around
         self.lines: list[bytes] = []
         self.spans: list[tuple[int, int, bool, bool]] = []

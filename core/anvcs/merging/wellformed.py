@@ -30,7 +30,7 @@ def broken(path: bytes, text: bytes) -> int:
 def _is_fine(path: bytes, merged: bytes, texts: tuple[bytes, bytes, bytes], hunks: Hunks) -> bool:
     """Whether the parts that were changed tell that *merged* can be parsed where both sides can."""
     profile = profile_for(path)
-    if profile is None or profile.apart is None or profile.language() is None:
+    if profile is None or profile.begins is None or profile.language() is None:
         return False
     segments = well_formed_segments(merged, None, profile)
     if segments is None and all(text.endswith(b"\n") for text in (merged, *texts)):
