@@ -57,13 +57,15 @@ class Arrivals:
             self._new[taker] = files
         return self._new[taker]
 
-    def both_changed(self) -> set[bytes]:
-        """Files of the base that both sides changed or deleted, also in the same way."""
+    def both_changed(self) -> dict[bytes, tuple[Leaf | None, Leaf | None, Leaf | None]]:
+        """The base's, our and their version of files of the base that both sides changed or deleted, also in the same way."""
         ours, theirs = (
-            {change.path for change in self._objects.diff(self._trees[0], tree) if change.old is not None}
+            {change.path: change for change in self._objects.diff(self._trees[0], tree) if change.old is not None}
             for tree in self._trees[1:]
         )
-        return ours & theirs
+        return {
+            path: (ours[path].old, ours[path].new, theirs[path].new) for path in sorted(ours.keys() & theirs.keys())
+        }
 
     def merged_name(self, there: bytes, side: int) -> bytes:
         """What the file *there* of a side is called in the merge; empty where nobody can say."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from anvcs.arrivals import Arrivals
 from anvcs.git.objects import ObjectStore
-from anvcs.merging.between import Placed, gone_from_both, lines_of
+from anvcs.merging.between import Placed, Uprooted, lines_of, uprooted
 from anvcs.merging.marking import Marking, finished
 from anvcs.merging.pieces import Clash, Piece
+from anvcs.merging.profiles import profile_for
 from anvcs.model.ids import Oid
 from anvcs.model.merge import EXPLAINED, How, Reason
 from anvcs.model.stream_merge import Dispute, FileResult, Stages, file_result
@@ -59,33 +60,46 @@ class Apart:
     def results(self, files: Mapping[bytes, FileResult], changes: Mapping[bytes, Leaf | None]) -> Iterator[FileResult]:
         """Those of *files* that have such a definition, now as a conflict; *changes* are those made to the tree before."""
         puts: defaultdict[bytes, list[_Put]] = defaultdict(list)
-        for path in sorted(self._arrivals.both_changed()):
-            for target, put in self._moved_from(path):
+        for path, leaves in self._arrivals.both_changed().items():
+            for target, put in self._moved_from(path, leaves, changes):
                 puts[target].append(put)
         for path, found in puts.items():
-            leaf = changes[path] if path in changes else self._in_tree(path)
+            leaf = self._leaf(path, changes)
             content = self._arrivals.text_of(leaf)
             if leaf is not None and content is not None:
                 yield self._marked(path, files.get(path), leaf, content, found)
 
-    def _in_tree(self, path: bytes) -> Leaf | None:
+    def _leaf(self, path: bytes, changes: Mapping[bytes, Leaf | None]) -> Leaf | None:
+        """What is in the merged tree."""
+        if path in changes:
+            return changes[path]
         found = self._objects.find(self._tree, path)
         return None if found is None else Leaf(found.mode, found.oid)
 
-    def _moved_from(self, path: bytes) -> Iterator[tuple[bytes, _Put]]:
-        base, left, right = (self._arrivals.text_of(self._arrivals.leaf(tree, path)) or b"" for tree in range(3))
-        gone_ones = gone_from_both(base, left, right, path)
-        for gone in gone_ones if gone_ones and self._may_look(path) else ():
-            found = [self._arrivals.places(path, side, gone) for side in (0, 1)]
-            targets = [
-                [(name, place) for there, place in places if (name := self._arrivals.merged_name(there, side))]
-                for side, places in enumerate(found)
-            ]
-            ours, theirs = targets
+    def _moved_from(
+        self, path: bytes, leaves: tuple[Leaf | None, Leaf | None, Leaf | None], changes: Mapping[bytes, Leaf | None]
+    ) -> Iterator[tuple[bytes, _Put]]:
+        if profile_for(path) is None:
+            return
+        base, left, right = (self._arrivals.text_of(leaf) or b"" for leaf in leaves)
+        found = uprooted(base, left, right, path)
+        for gone in found if found and self._may_look(path) else ():
+            ours, theirs = (self._targets(path, gone, side, changes) for side in (0, 1))
             if not ours or not theirs or {name for name, _ in ours} & {name for name, _ in theirs}:
                 continue
             yield from ((name, _Put(place, 0, theirs[0][0])) for name, place in ours)
             yield from ((name, _Put(place, 1, ours[0][0])) for name, place in theirs)
+
+    def _targets(
+        self, path: bytes, gone: Uprooted, side: int, changes: Mapping[bytes, Leaf | None]
+    ) -> list[tuple[bytes, Placed]]:
+        """Where in the merged tree a side has put what it took out of *path*."""
+        if not gone.kept[side]:
+            places = self._arrivals.places(path, side, gone.base)
+            return [(name, place) for there, place in places if (name := self._arrivals.merged_name(there, side))]
+        content = self._arrivals.text_of(self._leaf(path, changes))
+        still = content is not None and lines_of(content, gone.base, path) is not None
+        return [(path, gone.base)] if still else []
 
     def _marked(self, path: bytes, file: FileResult | None, leaf: Leaf, content: bytes, puts: list[_Put]) -> FileResult:
         trees = (self._arrivals.leaf(tree, path) for tree in range(3))

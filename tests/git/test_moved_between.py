@@ -232,3 +232,15 @@ def test_both_deleted_the_file_and_moved_what_was_in_it(place: Path) -> None:
     assert sorted((one.path, one.entity) for one in merged.disputes) == [
         (path, f"def {name}") for path in (b"b.py", b"c.py") for name in ("count", "parse")
     ]
+
+
+def test_one_moved_it_within_the_file_and_one_out_of_it(place: Path) -> None:
+    rest = COUNT + "".join(f"\n\ndef f{number}():\n    return {number}\n" for number in range(8))
+    base = BASE | {"a.py": HEAD + PARSE + "\n\n" + rest}
+    outside = {"a.py": HEAD + rest, "b.py": B, "c.py": PARSE + "\n\nX = 1\n"}
+    for merged in both_ways(place, base, outside, BASE | {"a.py": HEAD + rest + "\n\n" + PARSE}):
+        assert [(one.path, one.reason) for one in merged.disputes] == [(b"a.py", "doubled"), (b"c.py", "doubled")]
+    beside = BASE | {"a.py": HEAD + PARSE + "\n\ndef more():\n    pass\n\n\n" + COUNT}
+    for merged in both_ways(place, BASE, MOVED, beside):
+        assert not merged.disputes
+        assert "def parse" not in content(place, merged, "a.py")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from anvcs.linediff import line_hunks, split_lines
 from anvcs.merging.accepting import keeps_words, new_doubles
 from anvcs.merging.aligning import likeness
 from anvcs.merging.indenting import kept_lines, reindented
@@ -246,19 +247,48 @@ def _own_word(key: bytes) -> bytes:
     return words[-1] if words else key
 
 
-def gone_from_both(base: bytes, left: bytes, right: bytes, path: bytes) -> list[Placed]:
-    """What the base of the file *path* defines and neither side does; empty text for a deleted file."""
+class Uprooted(NamedTuple):
+    """A definition whose lines both sides took out of where they were."""
+
+    base: Placed
+    kept: tuple[bool, bool]
+    """Whether the left side, and the right side, has it elsewhere in the same file."""
+
+
+def uprooted(base: bytes, left: bytes, right: bytes, path: bytes) -> list[Uprooted]:
+    """What both sides took out of the base of the file *path*, and at most one has elsewhere in it; empty text: deleted."""
     profile = profile_for(path)
     if profile is None or profile.defines is None:
         return []
-    lines = set(base.splitlines()) - set(left.splitlines()) - set(right.splitlines())
+    if not any(_lost_names(profile.defines, base, side) for side in (left, right)):
+        return []  # a quick look, for this is asked of all files that both changed
+    lines = _taken_out(base, left) & _taken_out(base, right)
     if not lines or not _defined(profile.defines, b"\n".join(lines)):
         return []
-    kept = {one.title for side in (left, right) for one in arrivals(None, side, path)}
-    before = arrivals(None, base, path)
-    gone = [one for title, one in _by_title(before).items() if title not in kept and len(one.text) >= _SHORTEST]
-    titles = {one.title for one in gone}
-    return [one for one in gone if not any(one.title[:length] in titles for length in range(1, len(one.title)))]
+    tables = [{one.title for one in arrivals(None, side, path)} for side in (left, right)]
+    found: list[Uprooted] = []
+    seen: set[tuple[bytes, ...]] = set()
+    for one in _by_title(arrivals(None, base, path)).values():
+        kept = one.title in tables[0], one.title in tables[1]
+        inside = any(one.title[:length] in seen for length in range(1, len(one.title)))
+        if all(kept) or inside or len(one.text) < _SHORTEST or not lines & {*one.text.splitlines()}:
+            continue
+        seen.add(one.title)
+        found.append(Uprooted(one, kept))
+    return found
+
+
+def _lost_names(pattern: re.Pattern[bytes], base: bytes, side: bytes) -> set[bytes]:
+    """Names that lines give which only the base has, and no line that only *side* has."""
+    before, after = set(base.splitlines()), set(side.splitlines())
+    gone = _defined(pattern, b"\n".join(before - after))
+    return gone and gone - _defined(pattern, b"\n".join(after - before))
+
+
+def _taken_out(base: bytes, side: bytes) -> set[bytes]:
+    """Lines of the base that a diff takes out."""
+    lines = split_lines(base)
+    return {line.rstrip(b"\r\n") for a0, a1, _, _ in line_hunks(base, side) for line in lines[a0:a1]}
 
 
 def lines_of(text: bytes, place: Placed, path: bytes) -> tuple[int, int] | None:
