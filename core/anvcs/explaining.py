@@ -35,7 +35,7 @@ def _blocks(objects: ObjectStore, merged: Merged, file: FileResult) -> list[dict
     blocks: list[dict[str, Any]] = []
     told: list[Dispute] = []
     for a0, a1, b0, b1 in line_hunks(base, text):
-        decision = _decision((a0, a1), lines[b0:b1], by_ours, by_theirs)
+        decision = _decision((a0, a1), lines[b0:b1], by_ours, by_theirs, moved=file.moved)
         dispute = next((one for one in file.disputes if _meets(one, b0 + 1, b1)), None)
         if dispute is not None and dispute in told:
             continue  # several of its lines look like the base's
@@ -65,8 +65,13 @@ class _Side:
         return [line for _, _, b0, b1 in touching for line in self._lines[b0:b1]]
 
 
-def _decision(where: tuple[int, int], lines: list[bytes], ours: _Side, theirs: _Side) -> str:
+def _decision(where: tuple[int, int], lines: list[bytes], ours: _Side, theirs: _Side, *, moved: bool) -> str:
     left, right = ours.at(*where), theirs.at(*where)
+    if moved and (left is None or right is None) and lines not in (left, right):
+        return "both: what one side moved here, with what the other changed"
+    if moved and left != right and lines in (left, right):
+        side = "ours" if lines == left else "theirs"
+        return f"{side}, which moved to another file what the other changed" if None not in (left, right) else side
     if left == right and left is not None:
         return "both sides have made the same change"
     if left is None:

@@ -196,7 +196,7 @@ class Follower:
             for number, new in edits[name].items():
                 known.edits[number] += new
             known.notes += notes.get(name, ())
-            self._take(name, replace(file, notes=(*file.notes, *known.notes)), content)
+            self._take(name, replace(file, notes=(*file.notes, *known.notes), moved=True), content)
         return True
 
     def _merged(self, path: bytes, more: Mapping[int, Sequence[_Edit]]) -> tuple[FileResult, bytes | None] | None:

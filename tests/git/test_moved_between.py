@@ -69,9 +69,14 @@ def test_to_a_file_that_was_there(place: Path) -> None:
         assert content(place, merged, "a.py") == MOVED["a.py"]
         assert content(place, merged, "b.py") == B + "\n\n" + PARSE_EDITED
         assert {file.path: file.how for file in merged.files} == {b"a.py": "ast", b"b.py": "ast"}
-    told = {file["path"]: file["notes"] for file in explained(ObjectStore(place / ".git"), merged)}
-    assert "def parse: moved to b.py by theirs" in told["a.py"][0]
-    assert "def parse: moved here from a.py by theirs" in told["b.py"][0]
+    told = {file["path"]: file for file in explained(ObjectStore(place / ".git"), merged)}
+    assert "def parse: moved to b.py by theirs" in told["a.py"]["notes"][0]
+    assert "def parse: moved here from a.py by theirs" in told["b.py"]["notes"][0]
+    decisions = [[block["decision"] for block in told[path]["blocks"]] for path in ("a.py", "b.py")]
+    assert decisions == [
+        ["theirs, which moved to another file what the other changed"],
+        ["both: what one side moved here, with what the other changed"],
+    ]
 
 
 def test_to_a_new_file_and_both_files_edited(place: Path) -> None:

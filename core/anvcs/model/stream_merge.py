@@ -105,6 +105,8 @@ class FileResult:
     stages: Stages | None = None
     """The versions that it was made from, where one looked into them."""
     checked: Checked | None = None
+    moved: bool = False
+    """Whether an edit of something in it followed that to or from another file; the notes say which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
