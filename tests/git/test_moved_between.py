@@ -126,6 +126,16 @@ def test_a_constant(place: Path) -> None:
         assert content(place, merged, "a.py") == mover["a.py"]
 
 
+def test_an_attribute_that_another_class_has_too(place: Path) -> None:
+    base = {"a.py": A + "\n\nclass One:\n    page = 'all'\n    size = 1\n", "b.py": B}
+    mover = {"a.py": base["a.py"].replace("    page = 'all'\n", ""), "b.py": B + "\n\nclass Two:\n    page = 'all'\n"}
+    editor = base | {"a.py": base["a.py"].replace("'all'", "'some'")}
+    for merged in both_ways(place, base, mover, editor):
+        (dispute,) = merged.disputes
+        assert "may have moved" not in dispute.detail
+        assert content(place, merged, "b.py") == mover["b.py"]
+
+
 def test_a_file_split_in_two(place: Path) -> None:
     """The file itself is gone, and everything that was changed in it is found."""
     filler = "".join(f"def f{number}():\n    return {number}\n\n\n" for number in range(8))

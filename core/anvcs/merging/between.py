@@ -24,10 +24,12 @@ from anvcs.merging.trees import Node, Source, Unsplittable, end_of_line, label_o
 _LARGEST = 2 << 20
 _ALIKE: Final = 0.7
 """Share of words in common from which what has the same name elsewhere is the same thing, and edited."""
+_VERY_ALIKE: Final = 0.85
+"""The same where it is in something else: constructors of two classes may be much alike."""
 _WORTH_COMPARING = 16
 """Words from which two texts can be alike without being equal."""
-_WORTH_RENAMING = 60
-"""Bytes from which the same text under another name is hardly a coincidence."""
+_TELLING = 60
+"""Bytes from which the same text under another name, or in something else, is hardly a coincidence."""
 _SHORTEST = 8
 _WORD = re.compile(rb"[^\W\d][\w$]*")
 _DEFINING = frozenset({"definition", "name"})
@@ -183,16 +185,20 @@ def found_again(gone: Placed, places: Sequence[Placed]) -> list[Placed]:
     named = [place for place in alike if place.title[-1] == gone.title[-1] and _is_alike(gone, place)]
     if named:
         return named
-    if len(gone.text) < _WORTH_RENAMING:
+    if len(gone.text) < _TELLING:
         return []
     nameless = gone.nameless
     return [place for place in alike if len(place.title) == len(gone.title) and place.nameless == nameless]
 
 
 def _is_alike(gone: Placed, place: Placed) -> bool:
+    elsewhere = gone.title[:-1] != place.title[:-1]
+    if len(gone.text) < _TELLING and elsewhere:
+        return False  # such as an attribute that another class has, too
     if gone.words == place.words:
         return True
-    return len(gone.words) >= _WORTH_COMPARING and likeness(gone.text, place.text) >= _ALIKE
+    least = _VERY_ALIKE if elsewhere else _ALIKE
+    return len(gone.words) >= _WORTH_COMPARING and likeness(gone.text, place.text) >= least
 
 
 def replayed_at(place: Placed, gone: Departed, path: bytes, *, same_folder: bool, options: Options) -> bytes | None:
