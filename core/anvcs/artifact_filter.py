@@ -56,9 +56,14 @@ class ArtifactFilter:
         if not start or (len(start) < LIMIT and self._pinning.pointers.read(start, path) is not None):
             return [start]
         whole = chain([start], content)
-        if self._pinning.pointers.tracked(path):
+        if self._pinning.pointers.tracked(path) or self._was_one(path):
             return [self._pointer(path, whole)]
         return self._by_size(path, whole)
+
+    def _was_one(self, path: bytes) -> bool:
+        """Whether Git has an artifact there, under a name that no pattern matches: it stays one."""
+        pointers = self._pinning.pointers
+        return pointers.outside(path) and any(pointers.read(blob, path) is not None for blob in self._staged(path))
 
     def _by_size(self, path: bytes, whole: Iterator[bytes]) -> Iterable[bytes]:
         """A file that is an artifact only if it is large enough."""

@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,6 +103,11 @@ class CommitArtifacts:
         self._pinning.pointers.note(oid, pin)
         return Leaf(mode, oid)
 
+    def committed(self, pins: dict[bytes, Pin], leaves: dict[bytes, Leaf | None]) -> tuple[dict[str, object], ...]:
+        """As `described`, and Git learns of what it has to ask us about."""
+        self._tell_git(leaves)
+        return self.described(pins, leaves)
+
     def described(self, pins: dict[bytes, Pin], leaves: dict[bytes, Leaf | None]) -> tuple[dict[str, object], ...]:
         """The full pins of a commit that changes *leaves*, for its note; a renamed artifact is among them.
 
@@ -120,6 +125,22 @@ class CommitArtifacts:
             for path, pin in sorted(found.items())[:_MOST_TOLD]
         ]
         return (*told, {"more": len(found) - _MOST_TOLD}) if len(found) > _MOST_TOLD else tuple(told)
+
+    def _tell_git(self, leaves: Mapping[bytes, Leaf | None]) -> None:
+        """Let Git know of artifacts among *leaves*, which were committed, under names that no pattern matches."""
+        pointers = self._pinning.pointers
+        if not pointers.active:
+            return
+        outside = [
+            path
+            for path, leaf in leaves.items()
+            if leaf is not None
+            and leaf.mode in _FILES
+            and pointers.pin(leaf.oid, path) is not None
+            and pointers.outside(path)
+        ]
+        if outside:
+            self._pinning.tell_git(self._git.common_dir, outside)
 
     def _artifacts_among(self, files: Iterable[Wanted]) -> list[Wanted]:
         pointers = self._pinning.pointers

@@ -325,7 +325,7 @@ class Committer:
             sign=commits.signer_for(config, self._admin_dir),
             encoding=config.get("i18n.commitEncoding") or "",
         )
-        artifacts = () if self.artifacts is None else self.artifacts.described(pins, leaves)
+        artifacts = () if self.artifacts is None else self.artifacts.committed(pins, leaves)
         note = self._metadata(plan, commit, artifacts).encode()
         self._queue.add(commit, plan.stream, note)
         remarks = self._move(plan, commit, message, committer)

@@ -1,5 +1,6 @@
 """Artifacts in an ordinary work tree that has their pointers, as a clone without the filter gets them."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterable
@@ -8,10 +9,18 @@ from pathlib import Path
 from anvcs.git.program import git_program
 from anvcs.model.pointer import LIMIT, is_pointer
 
+_MOST_NAMED = 500
+"""Paths that a command line is given."""
+
 
 def fill_in(top: Path, paths: Iterable[bytes]) -> list[bytes]:
-    """Let Git check *paths* out again whose files are pointers; which they were.  The filter must be installed."""
+    """Let Git check *paths* out again whose files are the pointers of its index; which they were.
+
+    The filter must be installed.  A file with another pointer is somebody's change and stays.
+    """
     texts = {path: text for path in paths if (text := _pointer(top / os.fsdecode(path))) is not None}
+    staged = _staged(top, list(texts))
+    texts = {path: text for path, text in texts.items() if _blob_name(text) == staged.get(path)}
     if not texts:
         return []
     try:
@@ -25,7 +34,29 @@ def fill_in(top: Path, paths: Iterable[bytes]) -> list[bytes]:
             file = top / os.fsdecode(path)
             if not file.exists():
                 file.write_bytes(text)
-    return list(texts)
+    return [path for path in texts if _pointer(top / os.fsdecode(path)) is None]
+
+
+def _staged(top: Path, paths: list[bytes]) -> dict[bytes, str]:
+    """Names of the blobs that the index has at *paths*."""
+    if not paths:
+        return {}
+    command = [
+        git_program(),
+        "--literal-pathspecs",
+        "ls-files",
+        "-s",
+        "-z",
+        "--",
+        *map(os.fsdecode, paths[:_MOST_NAMED]),
+    ]
+    named = command if len(paths) <= _MOST_NAMED else command[: command.index("--")]  # all, when they are very many
+    lines = subprocess.run(named, cwd=top, capture_output=True, check=True).stdout.split(b"\0")
+    return {path: words.split()[1].decode() for words, _, path in (line.partition(b"\t") for line in lines) if path}
+
+
+def _blob_name(text: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
 
 
 def _pointer(file: Path) -> bytes | None:

@@ -1,7 +1,7 @@
 """Artifacts as a view or a commit meets them: the pointers in a tree, and the bytes they stand for."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -58,11 +58,12 @@ class Pinning:
             del self.__dict__["artifacts"]
         return config.blobs != old.blobs
 
-    def tell_git(self, common_dir: Path) -> None:
-        """Let Git ask the filter about the files that are artifacts now."""
+    def tell_git(self, common_dir: Path, outside: Iterable[bytes] = ()) -> None:
+        """Let Git ask the filter about the files that are artifacts now; *outside*: ones that no pattern matches."""
         blobs = self._config.blobs
+        everything = bool(blobs.max_git_size)
         try:
-            install_filter(common_dir, blobs.track, everything=bool(blobs.max_git_size), program=filter_program())
+            install_filter(common_dir, blobs.track, everything=everything, program=filter_program(), outside=outside)
         except (AnvcsError, OSError):
             log.warning("Git could not be told which files are artifacts; `ai-vcs init` does that", exc_info=True)
 

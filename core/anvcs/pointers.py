@@ -46,6 +46,10 @@ class Pointers:
         self._ownership = Ownership(blobs.track)
         self._tracked: dict[bytes, bool] = {}
 
+    def outside(self, path: bytes) -> bool:
+        """Whether Git's filter has to be told of the artifact at *path*: no pattern matches it."""
+        return not self._by_size and not self.tracked(path)
+
     def rules_changed(self) -> None:
         """Attributes may give other files to LFS now."""
         self._tracked.clear()

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -373,19 +373,25 @@ class Repository:
             stack.callback(pinning.close)
             yield pinning
 
-    def use_filter(self, program: str, blobs: BlobsConfig | None = None) -> bool:
-        """Have Git ask *program* about the artifacts of *blobs* (default: the work tree's); whether something changed."""
+    def use_filter(self, program: str, blobs: BlobsConfig | None = None, outside: Iterable[bytes] = ()) -> bool:
+        """Have Git ask *program* about the artifacts of *blobs* (default: the work tree's); whether something changed.
+
+        *outside*: paths of artifacts, among which may be some that no pattern matches.
+        """
         from anvcs.git.filter_setup import install_filter
+        from anvcs.ownership import Ownership
 
         if blobs is None:
             data = self._of_tree(self.info.work_tree, FILE_NAME)
             blobs = (Config() if data is None else parse_config(data)).blobs
+        rules = Ownership(blobs.track)
         return install_filter(
             self.info.common_dir,
             blobs.track,
             everything=bool(blobs.max_git_size),
             program=program,
             attributes=self._attribute_files(),
+            outside=[path for path in outside if not rules.tracked(path)],
         )
 
     def _attribute_files(self) -> dict[bytes, bytes]:

@@ -57,10 +57,8 @@ def _patterns(repository: Repository, config: Config, commit: Oid) -> Check:
     outside = [one.path for one in pinned(repository.objects, commit) if not rules.tracked(one.path)] if by_name else []
     if not outside:
         return Check("patterns", True, "every artifact of the last commit has a pattern")
-    told = (
-        f"artifacts that no pattern of blobs.track matches, which ordinary checkouts have as pointers: {_some(outside)}"
-    )
-    return Check("patterns", True, f"{told}; `ai-vcs artifacts track PATTERN` changes that")
+    told = f"artifacts that no pattern of blobs.track matches: {_some(outside)}"
+    return Check("patterns", True, f"{told}; in a new checkout they are pointers until `ai-vcs artifacts fetch`")
 
 
 def _some(paths: list[bytes]) -> str:

@@ -233,7 +233,7 @@ def test_artifacts_without_a_pattern_are_listed(project):
     project.add({"a.pt": b"x" * 1000, "aside": b"y" * 1000})
     project.commit({"ai-vcs.config.yaml": b"blobs: {track: '*.pt'}\n"})
     (found,) = [one for one in project.json("storage", "check")["checks"] if one["check"] == "patterns"]
-    assert "as pointers: aside; " in found["detail"]
+    assert "matches: aside; " in found["detail"]
 
 
 S3 = """

@@ -272,6 +272,8 @@ def test_an_artifact_keeps_its_bytes_under_a_name_that_no_pattern_matches(pinned
         file.write(b"changed")
     assert pinned.save("a new version of it")["ok"]
     assert pinned.pointer("model.aside").startswith("anvcs artifact 1\n")
+    aside.touch()
+    assert git("status", "--porcelain", cwd=view, env=pinned.store.env) == ""  # Git asks the filter about it, too
     (view / "ai-vcs.config.yaml").write_text(pinned.store.config("*.other"))
     assert pinned.save("other patterns")["ok"]
     pinned.view.remount()

@@ -112,6 +112,13 @@ def test_attributes_name_what_patterns_name(tmp_path: Path):
     assert asked(tmp_path, "deep er/[x]/a.lfs") == asked(tmp_path, "deep er/x/m.pt") == "anvcs"
     # Who doesn't look at .gitattributes leaves what was found there.
     assert not install_filter(tmp_path / ".git", [*patterns, "*.psd"], everything=False, program="p")
+    outside = [b"a*b", b'"q"/x y', b"#n"]
+    assert install_filter(tmp_path / ".git", [*patterns, "*.psd"], everything=False, program="p", outside=outside)
+    assert not install_filter(tmp_path / ".git", [*patterns, "*.psd"], everything=False, program="p", attributes=lfs)
+    for name in outside:
+        assert asked(tmp_path, name.decode()) == "anvcs"
+    assert asked(tmp_path, "axb") == "unspecified"
+    assert asked(tmp_path, "x.psd") == "lfs"
     assert git("config", "filter.anvcs.process", cwd=tmp_path) == "p"
     assert remove_filter(tmp_path / ".git")
     assert info.read_text() == "*.txt text\n"

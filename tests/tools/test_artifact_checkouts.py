@@ -76,6 +76,41 @@ def test_a_push_waits_for_uploads_and_a_clone_is_filled_in(checkout: Path, tmp_p
     assert git("status", "--porcelain", cwd=clone) == ""
 
 
+def test_a_name_that_no_pattern_matches(checkout: Path, tmp_path: Path):
+    """Plain Git renames it: after a fetch Git hands it to the filter as it does with others."""
+    pointer = git("show", "HEAD:model.pt", cwd=checkout)
+    git("mv", "model.pt", "model [old]", cwd=checkout)
+    git("commit", "-q", "-m", "rename", cwd=checkout)
+    ai_vcs("retry-uploads", cwd=checkout)
+    git("clone", "-q", str(checkout), "clone", cwd=tmp_path)
+    clone = tmp_path / "clone"
+    shutil.copytree(checkout / ".git" / "anvcs" / "blobs", clone / ".git" / "anvcs" / "blobs")
+    ai_vcs("init", clone)
+    told = json.loads(ai_vcs("artifacts", "fetch", "--json", cwd=clone))
+    assert told["filled_in"] == ["model [old]"]
+    assert (clone / "model [old]").read_bytes() == MODEL
+    (clone / "model [old]").touch()
+    assert git("status", "--porcelain", cwd=clone) == ""
+    (clone / "model [old]").write_bytes(b"changed")
+    git("add", "-A", cwd=clone)
+    assert git("show", ":model [old]", cwd=clone).startswith("anvcs artifact 1\n")
+    ai_vcs("init", clone)  # which doesn't look into commits
+    git("reset", "-q", "--hard", cwd=clone)
+    assert (clone / "model [old]").read_bytes() == MODEL
+    assert git("show", "HEAD:model [old]", cwd=clone) == pointer
+
+
+def test_a_pointer_that_somebody_wrote_is_not_filled_in(checkout: Path, tmp_path: Path):
+    """It is a change: the pin of another version."""
+    git("commit", "-q", "--allow-empty", "-m", "again", cwd=checkout)
+    pointer = git("show", "HEAD:model.pt", cwd=checkout) + "\n"
+    (checkout / "model.pt").write_bytes(b"second")
+    git("commit", "-q", "-am", "second", cwd=checkout)
+    (checkout / "model.pt").write_text(pointer)
+    assert json.loads(ai_vcs("artifacts", "fetch", "--json", cwd=checkout))["filled_in"] == []
+    assert (checkout / "model.pt").read_text() == pointer
+
+
 def test_files_of_git_and_lfs_become_artifacts(checkout: Path):
     content = os.urandom(2000)
     digest = hashlib.sha256(b"from lfs").hexdigest()

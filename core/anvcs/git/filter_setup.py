@@ -10,16 +10,18 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from anvcs.git.lfs_lines import lfs_lines
+from anvcs.git.lfs_lines import escaped, lfs_lines, quoted
 from anvcs.git.program import Git
 
 _BEGIN: Final = b"# artifacts: written by ai-vcs from blobs.track in ai-vcs.config.yaml"
 _END: Final = b"# end of artifacts"
 _GIVEN: Final = "filter=anvcs -merge -text"
 _BLOCK = re.compile(re.escape(_BEGIN) + rb"\n.*?" + re.escape(_END) + rb"\n", re.DOTALL)
+_OTHERS: Final = b"# artifacts under names that no pattern matches"
 _THEIRS: Final = b"# what .gitattributes give to Git LFS"
 
 
@@ -35,19 +37,24 @@ def install_filter(
     everything: bool,
     program: str,
     attributes: Mapping[bytes, bytes] | None = None,
+    outside: Iterable[bytes] = (),
 ) -> bool:
     """Have Git ask our filter about *patterns* (or *everything*); whether something was changed.
 
-    *attributes* are all ``.gitattributes``, by directory; None: what they give to LFS is as it was.
+    *attributes* are all ``.gitattributes``, by directory; None: what they give to LFS is as it was.  *outside* are
+    artifacts that no pattern matches; those that were told of before stay.
     """
     lines = ["* filter=anvcs"] if everything else []
     lines += [line for pattern in patterns for line in _attribute_lines(pattern)]
-    if not lines:
-        return remove_filter(common_dir)
     file = common_dir / "info" / "attributes"
-    theirs = _known_to_be_theirs(file) if attributes is None else lfs_lines(attributes)
+    others = dict.fromkeys([*_known(file, _OTHERS), *map(_path_line, outside)])
+    if not (lines or others):
+        return remove_filter(common_dir)
+    theirs = _known(file, _THEIRS) if attributes is None else lfs_lines(attributes)
     ours = [line.encode("utf-8", "surrogateescape") for line in lines]
-    changed = _write(file, b"\n".join((_BEGIN, *ours, *([_THEIRS, *theirs] if theirs else []), _END)) + b"\n")
+    for title, more in ((_OTHERS, others), (_THEIRS, theirs)):
+        ours += [title, *more] if more else []
+    changed = _write(file, b"\n".join((_BEGIN, *ours, _END)) + b"\n")
     git = Git(common_dir)
     for key, value in (("filter.anvcs.process", program), ("filter.anvcs.required", "true")):
         if git.run("config", "--local", "--get", key, allow=(1,)).out.rstrip(b"\n") != value.encode():
@@ -56,12 +63,16 @@ def install_filter(
     return changed
 
 
-def _known_to_be_theirs(file: Path) -> list[bytes]:
-    """The lines about LFS that were written last."""
+def _known(file: Path, title: bytes) -> list[bytes]:
+    """The lines under a title that were written last."""
     known = _BLOCK.search(file.read_bytes()) if file.exists() else None
-    if known is None:
-        return []
-    return known[0].partition(_THEIRS + b"\n")[2].splitlines()[:-1]
+    rest = [] if known is None else known[0].partition(title + b"\n")[2].splitlines()
+    return list(takewhile(lambda line: line not in (_OTHERS, _THEIRS, _END), rest))
+
+
+def _path_line(path: bytes) -> bytes:
+    """The line for one file."""
+    return quoted(b"/" + escaped(path)) + b" " + _GIVEN.encode()
 
 
 def remove_filter(common_dir: Path) -> bool:

@@ -24,20 +24,26 @@ def _of_file(directory: bytes, data: bytes, *, any_before: bool) -> Iterator[byt
             continue
         if said[-1] == b"filter=lfs":
             given = True
-            yield _quoted(_below(directory, pattern)) + b" " + b" ".join(words)
+            yield quoted(_below(directory, pattern)) + b" " + b" ".join(words)
         elif given:  # taken from LFS again: our filter looks itself whether it is an artifact
-            yield _quoted(_below(directory, pattern)) + b" filter=anvcs"
+            yield quoted(_below(directory, pattern)) + b" filter=anvcs"
 
 
 def _below(directory: bytes, pattern: bytes) -> bytes:
     """A pattern of *directory*'s file as one from the top."""
     if not directory:
         return pattern
-    above = b"".join(b"\\" + bytes([char]) if char in _SPECIAL else bytes([char]) for char in directory)
-    return above + (b"/" if b"/" in pattern.rstrip(b"/") else b"/**/") + pattern.removeprefix(b"/")
+    return escaped(directory) + (b"/" if b"/" in pattern.rstrip(b"/") else b"/**/") + pattern.removeprefix(b"/")
 
 
-def _quoted(pattern: bytes) -> bytes:
-    if not any(char in b' "\t\\' for char in pattern) and not pattern.startswith(b"#"):
+def escaped(path: bytes) -> bytes:
+    """A path as a pattern that means only itself."""
+    return b"".join(b"\\" + bytes([char]) if char in _SPECIAL else bytes([char]) for char in path)
+
+
+def quoted(pattern: bytes) -> bytes:
+    """A pattern as it stands in an attributes file."""
+    if not any(char in b' "\t\\\n\r' for char in pattern) and not pattern.startswith((b"#", b'"')):
         return pattern
-    return b'"' + pattern.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    out = pattern.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+    return b'"' + out + b'"'

@@ -136,7 +136,7 @@ def _filled_in(place: "Place", paths: list[bytes]) -> list[bytes]:
     top = repository.info.work_tree
     if place.view is not None or top is None or repository.info.head_branch != place.stream or not paths:
         return []
-    repository.use_filter(filter_program())
+    repository.use_filter(filter_program(), outside=paths)
     return fill_in(top, paths)
 
 
