@@ -306,6 +306,7 @@ def test_a_silent_store_ends_at_the_deadline(bench, big):
     with bench.hydrator(deadline_s=0.05).open(pin) as artifact:
         with pytest.raises(HydrationTimedOut):
             artifact.read(0, 10)
+        assert [line for line in bench.told if "storage.deadline_s" in line]
         gate.opened.set()
 
 

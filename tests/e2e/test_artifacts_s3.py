@@ -1,5 +1,6 @@
 """Artifacts of a mounted view in a bucket of a real S3 server, through a proxy that injects faults."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,13 +8,16 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from anvcs_tools.bench.views import COMMAND, MountedView, commit, environment
+from anvcs.artifacts.pieces import PIECE
+from anvcs_tools.bench.views import COMMAND, MountedView, ai_vcs, commit, environment, run_command
 from support.programs import git
-from support.s3 import FaultProxy, Server, waits_for
+from support.s3 import Fault, FaultProxy, Server, breaks, flips, says, waits_for
 from support.waiting import eventually
 
 pytestmark = [pytest.mark.fuse, pytest.mark.e2e]
@@ -73,6 +77,10 @@ class Desk:
     def artifacts(self) -> dict:
         """What the status says of artifacts."""
         return json.loads((self.view.control / "status").read_bytes())["artifacts"]
+
+    def failures(self) -> dict[str, str]:
+        """What the status says of each artifact that could not be fetched."""
+        return {failure["key"]: failure["message"] for failure in self.artifacts()["failures"]}
 
     @property
     def head(self) -> str:
@@ -137,3 +145,179 @@ def test_an_upload_that_is_interrupted_or_killed_commits_nothing_and_goes_on(des
     assert desk.uploads() == []
     desk.forget()
     assert (desk.path / "model.pt").read_bytes() == MODEL
+
+
+def ranges(desk: Desk) -> list[tuple[int, int]]:
+    """The first and the last byte of what was asked of the model so far, in order."""
+    asked = [one.headers["Range"] for one in desk.proxy.asked("GET", "/model.pt")]
+    found = [one.removeprefix("bytes=").split("-") for one in asked]
+    return sorted((int(first), int(last)) for first, last in found)
+
+
+def test_looking_costs_nothing_and_reading_what_it_reads(desk: Desk):
+    model = desk.put("model.pt", MODEL)
+    assert commit(desk.path, "add")["ok"]
+    desk.forget()
+    kept = desk.path / ".anvcs/refs/heads/main/model.pt"
+    assert {path.stat().st_size for path in (model, kept)} == {len(MODEL)}
+    for command in (["ls", "-lR"], ["find", ".", "-size", "+10M"], ["du", "-ab"], ["git", "status", "--porcelain"]):
+        done = subprocess.run(command, cwd=desk.path, check=True, capture_output=True, text=True)
+        assert "git" in command or "model.pt" in done.stdout
+    assert desk.proxy.seen == []
+    done = subprocess.run(["head", "-c", "1M", model], check=True, capture_output=True)
+    assert done.stdout == MODEL[:MIB]
+    assert ranges(desk) == [(0, PIECE - 1)]
+    gate = threading.Event()
+    desk.proxy.fault("GET", "/model.pt", waits_for(gate), 100)
+    reader = subprocess.Popen(["sha256sum", model], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    eventually(lambda: len(ranges(desk)) > 1, 60)
+    desk.view.kill()
+    assert reader.communicate(timeout=30)[0] == b""
+    gate.set()
+    desk.proxy.seen.clear()
+    desk.view.mount()
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(Path.read_bytes, [model, kept] * 3)) == {MODEL}
+    asked = ranges(desk)
+    assert [first for first, _ in asked] == [PIECE, *(last + 1 for _, last in asked[:-1])]  # nothing twice
+    assert asked[-1][1] == len(MODEL) - 1
+    before = len(desk.proxy.seen)
+    eventually(lambda: os.getxattr(model, "user.anvcs.state") == b"local", 60)
+    desk.view.remount()
+    assert model.read_bytes() == kept.read_bytes() == MODEL
+    assert len(desk.proxy.seen) == before
+    desk.forget()
+    model.write_bytes(b"anew")
+    assert model.read_bytes() == b"anew"
+    assert desk.proxy.seen == []
+
+
+SMALL = 100_000
+
+PASSING: dict[str, tuple[Fault, int]] = {
+    "reset": (breaks(SMALL // 2), 2),
+    "cut off": (breaks(SMALL // 2, reset=False), 2),
+    "flipped": (flips(9), 1),
+    "500": (says(500, "InternalError"), 1),
+    "503": (says(503, "SlowDown"), 2),
+}
+"""Faults that a reader doesn't notice, and how often they happen."""
+
+LASTING: dict[str, tuple[Fault, str]] = {
+    "torn": (breaks(SMALL // 2), "storage doctor"),
+    "damaged": (flips(9), "the stored object is damaged or the pin is wrong"),
+    "busy": (says(503, "SlowDown"), "try again later"),
+    "forbidden": (says(403, "AccessDenied"), "ask the owner of the bucket"),
+    "expired": (says(400, "ExpiredToken"), "log in again"),
+    "late": (says(403, "RequestTimeTooSkewed", Date="Mon, 01 Jan 2024 00:00:00 GMT"), "timedatectl"),
+    "deleted": (says(404, "NoSuchVersion"), "restore it there"),
+}
+"""Faults that stay, and what the message advises."""
+
+
+def outcome(path: Path) -> bytes | str:
+    """What reading gives: the bytes, or the name of the error."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+
+
+@contextmanager
+def small_cache(desk: Desk) -> Iterator[Path | None]:
+    """The cache on a small disk of its own, where root may have one; nothing is in it."""
+    desk.view.unmount()
+    shutil.rmtree(desk.view.store / "objects", ignore_errors=True)
+    cache = desk.view.store / "cache"
+    shutil.rmtree(cache)
+    cache.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", cache]
+    small = os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True).returncode == 0
+    try:
+        desk.view.mount()
+        desk.proxy.seen.clear()
+        yield cache if small else None
+    finally:
+        desk.view.unmount()
+        if small:
+            subprocess.run(["umount", cache], check=True)
+
+
+def test_each_fault_has_an_end(tmp_path: Path, mounted, s3_server: Server, proxy: FaultProxy):
+    desk = Desk(tmp_path, mounted, s3_server, proxy, deadline_s=5)
+    names = [*PASSING, *LASTING, "slow", "silent", "unresolved", "no space"]
+    data = {name: os.urandom(SMALL) for name in names}
+    for name in names:
+        desk.put(f"{name}.pt", data[name])
+    assert commit(desk.path, "add")["ok"]
+    with small_cache(desk) as disk:
+        gates = {name: threading.Event() for name in ("slow", "silent")}
+        for name, (fault, times) in PASSING.items():
+            proxy.fault("GET", f"{name.replace(' ', '%20')}.pt", fault, times)
+        for name, (lasting, _) in LASTING.items():
+            proxy.fault("GET", f"{name}.pt", lasting, 100)
+        for name, gate in gates.items():
+            proxy.fault("GET", f"{name}.pt", waits_for(gate), 100)
+        early = [*PASSING, *LASTING, *gates]
+        with ThreadPoolExecutor(len(early)) as pool:
+            jobs = {name: pool.submit(outcome, desk.path / f"{name}.pt") for name in early}
+            eventually(lambda: all(proxy.asked("GET", f"{name}.pt") for name in gates), 60)
+            assert (desk.path / "plain.txt").read_text() == "plain\n"  # while all of this is under way
+            gates["slow"].set()
+            found = {name: job.result() for name, job in jobs.items()}
+        told = desk.failures()
+        gates["silent"].set()
+        assert {name: found[name] for name in [*PASSING, "slow"]} == {name: data[name] for name in [*PASSING, "slow"]}
+        assert {name: found[name] for name in [*LASTING, "silent"]} == dict.fromkeys([*LASTING, "silent"], "EIO")
+        advice = {name: words for name, (_, words) in LASTING.items()} | {"silent": "(storage.deadline_s)"}
+        assert sorted(told) == sorted(f"{name}.pt" for name in advice)
+        if disk is not None:
+            (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+            assert outcome(desk.path / "no space.pt") == "ENOSPC"
+            advice["no space"] = "free some"
+            (disk / "filler").unlink()
+            told |= desk.failures()
+        config = desk.path / "ai-vcs.config.yaml"
+        config.write_text(desk.config("http://nowhere.invalid", deadline_s=5))
+        assert outcome(desk.path / "unresolved.pt") == "EIO"
+        advice["unresolved"] = "is the network up?"
+        told |= desk.failures()
+        log = (desk.view.store / "views" / "view" / "log").read_text()
+        assert {name for name, words in advice.items() if words not in told[f"{name}.pt"]} == set()
+        assert {name for name, words in advice.items() if told[f"{name}.pt"] not in log} == set()
+        assert "Traceback" not in log
+        # What was wrong is over.
+        proxy.rules.clear()
+        config.write_text(desk.config(proxy.url, deadline_s=5))
+        later = [*LASTING, "silent", "no space", "unresolved"]
+        assert {name: outcome(desk.path / f"{name}.pt") for name in later} == {name: data[name] for name in later}
+        eventually(lambda: desk.failures() == {}, 60)
+
+
+def test_offline(desk: Desk):
+    desk.put("here.pt", b"here" * SMALL)
+    desk.put("there.pt", b"there" * SMALL)
+    assert commit(desk.path, "add")["ok"]
+    desk.forget()
+    assert (desk.path / "here.pt").read_bytes() == b"here" * SMALL
+    desk.view.unmount()
+    desk.proxy.close()
+    desk.view.mount()  # which has no connection yet
+    assert (desk.path / "here.pt").read_bytes() == b"here" * SMALL
+    assert outcome(desk.path / "there.pt") == "EIO"
+    (desk.path / "new.pt").write_bytes(b"new" * SMALL)
+    before = desk.head
+    with pytest.raises(OSError, match="Input/output"):
+        commit(desk.path, "not queued")
+    assert desk.head == before
+    assert commit(desk.path, {"message": "queued", "upload": "later"})["ok"]
+    assert desk.artifacts()["queued"] == 1
+    assert os.getxattr(desk.path / "new.pt", "user.anvcs.state") == b"queued"
+    done = run_command("retry-uploads", cwd=desk.path, env=desk.env)
+    assert done.returncode
+    assert "is the network up?" in done.stdout + done.stderr
+    desk.proxy.come_back()
+    ai_vcs("retry-uploads", cwd=desk.path, env=desk.env)
+    assert desk.artifacts()["queued"] == 0
+    desk.forget()
+    assert (desk.path / "new.pt").read_bytes() == b"new" * SMALL

@@ -94,17 +94,25 @@ class FaultProxy:
         class Handler(_Handler):
             owner = proxy
 
-        self._server = _Listener(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        if certificate is not None:
-            self._server.socket = certificate.wrap_socket(self._server.socket, server_side=True)
+        self._handler, self._certificate = Handler, certificate
+        self._listen(0)
         self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._server.server_port}"
+
+    def _listen(self, port: int) -> None:
+        self._server = _Listener(("127.0.0.1", port), self._handler)
+        self._server.daemon_threads = True
+        if self._certificate is not None:
+            self._server.socket = self._certificate.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
         """Take no more connections."""
         self._server.shutdown()
         self._server.server_close()
+
+    def come_back(self) -> None:
+        """Take connections again, after `close`."""
+        self._listen(self._server.server_port)
 
     def fault(self, method: str, part: str, fault: Fault, times: int = 1) -> None:
         """Arm a fault."""

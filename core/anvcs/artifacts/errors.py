@@ -55,13 +55,19 @@ class StoreUnreachable(Passing):
 class StoreBusy(Passing):
     """The store asks to come back later."""
 
+    advice = "it was asked several times; try again later"
+
 
 class TransferBroken(Passing):
     """A body ended before its end."""
 
+    advice = "it was tried several times; `ai-vcs storage doctor` looks at what is between"
+
 
 class NoSuchVersion(StoreError):
     """The store doesn't have this version of this key."""
+
+    advice = "was it deleted? restore it there, or use a commit whose artifact is still there"
 
     def __init__(self, store: str, key: str, version_id: str | None) -> None:
         super().__init__(store, f"there is no version {version_id} of {key}" if version_id else f"there is no {key}")

@@ -171,6 +171,13 @@ class Transfer:
             cancel.forget(self._wake)
 
     def _wait_until_here(self, need: _Need, cancel: Canceller) -> None:
+        try:
+            self._wait_for(need, cancel)
+        except HydrationTimedOut as error:  # the requests go on, and would tell nobody
+            self._tell(self.pin, error)
+            raise
+
+    def _wait_for(self, need: _Need, cancel: Canceller) -> None:
         started = time.monotonic()
         mine: list[Callable[[], None]] = []
         with self._cond:
