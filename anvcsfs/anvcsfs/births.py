@@ -22,6 +22,15 @@ def permissions(git_mode: int) -> int:
     return st.S_IFREG | (0o755 if git_mode == EXECUTABLE else 0o644)
 
 
+def _path_in_history(parent: Dir, name: bytes) -> bytes:
+    """The path in the tree of the past that *parent* is a part of."""
+    parts, above = [name], parent
+    while isinstance(above.source, HistorySource) and above.parent is not None:
+        parts.append(above.name)
+        above = above.parent
+    return b"/".join(reversed(parts))
+
+
 def _make_real(directory: bytes) -> None:
     """A directory on the disk no longer stands for a shared one: what is in it made it one of its own."""
     found = os.stat(directory)
@@ -184,7 +193,8 @@ class Births:
             return directory
         if source.mode == GITLINK:
             return self._submodule(parent, name)
-        return self._shared_file(parent, name, source.mode, epoch)
+        pin = self._view.artifacts.pin_of(source, join(parent.path, name))
+        return self._shared_file(parent, name, source.mode, epoch if pin is None else pin.shown_mtime_ns(epoch))
 
     def _from_entry(self, parent: Dir, name: bytes, source: Entry) -> Node:
         if source.mode == DIRECTORY:
@@ -217,7 +227,8 @@ class Births:
             node = directory
         else:
             node = File(ino, parent, name, Place.HISTORY, permissions(entry.mode))
-        self._own(node, source.time_ns)
+        pin = self._view.artifacts.pin_of(entry, _path_in_history(parent, name))
+        self._own(node, source.time_ns if pin is None or not pin.mtime_ns else pin.mtime_ns)
         return node
 
     def subtree(self, parent: Dir, name: bytes) -> Oid | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from anvcs.artifacts.cache import ContentCache
@@ -100,9 +101,16 @@ class Artifacts:
         return self.cache.take(source)
 
     def pin(
-        self, contents: Mapping[bytes, "Digests"], *, later: bool = False, progress: UploadProgress | None = None
+        self,
+        contents: Mapping[bytes, "Digests"],
+        *,
+        later: bool = False,
+        progress: UploadProgress | None = None,
+        times: Mapping[bytes, int] = MappingProxyType({}),
     ) -> dict[bytes, Pin]:
         """Pins for contents of the cache, by path: uploaded when this returns, or with *later* queued.
+
+        *times*: when they were written, in nanoseconds.  A content that has a pin keeps that one's time.
 
         All or none: raises the first `ArtifactError`. What was uploaded already is not uploaded again.
         """
@@ -114,7 +122,7 @@ class Artifacts:
                 found[path] = known
             else:
                 todo.setdefault(content.sha256, (path, content))
-        made = self._queued(todo) if later else self._uploaded(todo, progress)
+        made = self._queued(todo, times) if later else self._uploaded(todo, times, progress)
         for content in contents.values():
             self.cache.release(content.sha256)  # it is uploaded, or the queue keeps it
         return found | {path: made[content.sha256] for path, content in contents.items() if path not in found}
@@ -124,10 +132,15 @@ class Artifacts:
         known = self._known.get(sha256, self.store.name)
         return known if known is not None and bool(known.compress) == self._config.blobs.compress else None
 
-    def _queued(self, todo: Mapping[str, tuple[bytes, "Digests"]]) -> dict[str, Pin]:
-        return {sha256: self._uploader.queue(content, self.queue) for sha256, (_, content) in todo.items()}
+    def _queued(self, todo: Mapping[str, tuple[bytes, "Digests"]], times: Mapping[bytes, int]) -> dict[str, Pin]:
+        return {
+            sha256: self._uploader.queue(content, self.queue).written_at(times.get(path, 0))
+            for sha256, (path, content) in todo.items()
+        }
 
-    def _uploaded(self, todo: Mapping[str, tuple[bytes, "Digests"]], progress: UploadProgress | None) -> dict[str, Pin]:
+    def _uploaded(
+        self, todo: Mapping[str, tuple[bytes, "Digests"]], times: Mapping[bytes, int], progress: UploadProgress | None
+    ) -> dict[str, Pin]:
         from anvcs.artifacts.uploading import key_for
 
         told = progress or UploadProgress(0, 0)
@@ -141,7 +154,7 @@ class Artifacts:
                 raise UploadCancelled
 
         def upload(path: bytes, content: "Digests") -> Pin:
-            pin = self._uploader.upload(content, key_for(path), moved)
+            pin = self._uploader.upload(content, key_for(path), moved).written_at(times.get(path, 0))
             self._known.add(pin, self.store.name)
             with lock:
                 told.files_done += 1

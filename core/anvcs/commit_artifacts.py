@@ -34,6 +34,8 @@ class Wanted(NamedTuple):
     file: Path | None
     sha256: str
     """Of the bytes in *file*; empty: not known."""
+    mtime_ns: int = 0
+    """When it was written; 0: not known."""
 
     @property
     def size(self) -> int:
@@ -75,7 +77,8 @@ class CommitArtifacts:
         queue = not self._pinning.upload_on_commit if later is None else later
         progress = UploadProgress(0, 0, wanted=awaited or (lambda: True))
         with self._pinning.uploading(progress):
-            return found | artifacts.pin(contents, later=queue, progress=progress)
+            times = {item.path: item.mtime_ns for item in wanted}
+            return found | artifacts.pin(contents, later=queue, progress=progress, times=times)
 
     def provisional(self, files: Iterable[Wanted]) -> dict[bytes, Pin]:
         """Pins that name contents, which are in the cache for now: for work that is saved and not committed."""

@@ -81,6 +81,7 @@ class _Input:
     file: Path | None = None
     value: bytes | None = None
     """SHA-256 of the bytes in *file*."""
+    mtime_ns: int = 0
     oid: Oid | None = None
     gone: bool = False
 
@@ -88,7 +89,7 @@ class _Input:
     def wanted(self) -> Wanted:
         """The file, as artifacts see it."""
         digest = self.value.hex() if self.value is not None else ""
-        return Wanted(self.path, self.mode, self.old, self.data, self.file, digest)
+        return Wanted(self.path, self.mode, self.old, self.data, self.file, digest, self.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +222,8 @@ class Committer:
         if entry.content is Content.GIT or entry.content is Content.NONE:
             return _Input(path, entry.mode, oid=Oid(entry.ref))
         if entry.content is Content.OPAQUE:
-            return _Input(path, entry.mode, old, file=room.object_path(entry), value=entry.ref)
-        return _Input(path, entry.mode, old, data=room.read(entry))
+            return _Input(path, entry.mode, old, file=room.object_path(entry), value=entry.ref, mtime_ns=entry.mtime_ns)
+        return _Input(path, entry.mode, old, data=room.read(entry), mtime_ns=entry.mtime_ns)
 
     def find_credit(self, agent: str, head: Oid, since: Oid | None) -> Oid | None:
         """The newest commit up to *head* and after *since* that took along what *agent* had done."""

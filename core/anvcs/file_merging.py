@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from anvcs.errors import AnvcsError
 from anvcs.git.linehunks import line_hunks
 from anvcs.git.objects import ObjectStore, object_id
 from anvcs.linediff import Hunk
@@ -17,7 +18,7 @@ from anvcs.merging.strategies import Chooser
 from anvcs.merging.wellformed import broken_by_merging
 from anvcs.model.ids import Oid
 from anvcs.model.merge import Conflict, How, MergeResult, Reason
-from anvcs.model.pointer import MAGIC
+from anvcs.model.pointer import LIMIT, MAGIC, decode_pointer, is_pointer
 from anvcs.model.stream_merge import Checked, FileResult, Stages, file_result
 from anvcs.model.tree import Leaf
 
@@ -114,6 +115,8 @@ class FileMerger:
     ) -> MergeResult:
         """The content of *path* from base, left and right, by the strategy that is chosen for it."""
         base, left, right = texts
+        if _same_artifact(left, right):
+            return MergeResult(left, How.IDENTICAL)
         whole = attribute in _AS_A_WHOLE or any(text.startswith(_POINTERS) for text in texts)
         if whole and left != right and base not in (left, right):
             return MergeResult(left, How.OPAQUE, (Conflict(Reason.OPAQUE, 0, 0, base, left, right),))
@@ -135,3 +138,13 @@ class FileMerger:
 
 def _sides(stages: Stages) -> tuple[Leaf | None, ...]:
     return stages.base, stages.ours, stages.theirs
+
+
+def _same_artifact(left: bytes, right: bytes) -> bool:
+    """Whether both are pointers to one content, which two may have pinned at different times or places."""
+    if not (is_pointer(left) and is_pointer(right)) or max(len(left), len(right)) >= LIMIT:
+        return False
+    try:
+        return decode_pointer(left).sha256 == decode_pointer(right).sha256
+    except AnvcsError:
+        return False  # a damaged one is nobody's

@@ -29,6 +29,7 @@ FULL = Pin(
     size=10737418240,
     pieces=Pieces(size=4194304, digest=B, version_id="v2"),
     compress="zstd",
+    mtime_ns=1_714_564_800_120_000_000,
     extra=(("owner", "Ann & Ben"), ("x.later", "1")),
 )
 
@@ -43,6 +44,7 @@ key nets/ü 50%25.pt
 version_id 3HL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY
 pieces 4194304 {B} v2
 compress zstd
+mtime 2024-05-01T12:00:00.12Z
 owner Ann & Ben
 x.later 1
 """.encode()
@@ -92,6 +94,8 @@ def test_unknown_keys_come_back():
         LEAST_BYTES + b"pieces 4194304\n",
         LEAST_BYTES + b"pieces 5 " + b"a" * 64 + b"\n",
         LEAST_BYTES + b"compress lzma\n",
+        LEAST_BYTES + b"mtime yesterday\n",
+        LEAST_BYTES + b"mtime 2024-02-30T12:00:00Z\n",
         LEAST_BYTES + b"later " + b"x" * LIMIT + b"\n",
         LEAST_BYTES.replace(b"storage local", b"storage ../x"),
     ],
@@ -133,6 +137,8 @@ def test_a_pointer_is_below_a_kibibyte():
         {"key": "\udc80"},
         {"version_id": "a b"},
         {"compress": "gzip"},
+        {"mtime_ns": -1},
+        {"mtime_ns": 1 << 63},
         {"extra": (("size", "1"),)},
         {"extra": (("a", "1"), ("a", "2"))},
         {"size": 1 << 40, "pieces": Pieces(size=4096, digest=A)},
@@ -154,6 +160,7 @@ def test_documents_are_pinned():
         "size": 10737418240,
         "pieces": {"size": 4194304, "digest": B, "version_id": "v2"},
         "compress": "zstd",
+        "mtime": "2024-05-01T12:00:00.12Z",
         "owner": "Ann & Ben",
         "x.later": "1",
     }
@@ -180,6 +187,7 @@ pins = st.builds(
     size=st.integers(0, 1 << 32),
     pieces=st.none() | st.builds(Pieces, size=st.just(4 << 20), digest=st.just(B), version_id=words),
     compress=st.sampled_from(["", "zstd"]),
+    mtime_ns=st.integers(0, 1 << 60),
     extra=st.dictionaries(st.sampled_from(["aa", "b.c", "d-e"]), texts, max_size=3).map(lambda d: tuple(d.items())),
 )
 

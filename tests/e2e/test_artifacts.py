@@ -113,6 +113,24 @@ def test_looking_fetches_nothing(pinned: Desk):
     assert pinned.store.asked() == []
 
 
+def test_the_time_is_that_of_the_pin(pinned: Desk, mounted):
+    (pin,) = [one for one in pinned.note()["artifacts"] if one["path"] == "model.pt"]
+    assert pin["mtime"] == "2001-09-09T01:46:40Z"
+    assert "mtime 2001-09-09T01:46:40Z" in pinned.pointer("model.pt")
+    other = mounted(pinned.view.repository, pinned.path.parent / "other", init=False, **pinned.store.env)
+    for _ in range(2):
+        for top in (pinned.path, other.path):
+            assert (top / "model.pt").stat().st_mtime == 10**9
+            assert (top / ".anvcs/refs/heads/main/model.pt").stat().st_mtime == 10**9
+        assert git("-c", "core.fsmonitor=", "status", "--porcelain", cwd=other.path) == ""
+        other.remount()
+    os.utime(other.path / "model.pt")
+    shutil.copyfile(other.path / "model.pt", other.path / "copy.pt")
+    assert commit(other.path, "a copy shares the pin, and its time")["ok"]
+    assert pinned.pointer("copy.pt") == pinned.pointer("model.pt") == pinned.pointer("model.pt", "HEAD~1")
+    assert [line for line in pinned.store.asked() if line.startswith("upload")] == []
+
+
 def test_a_part_is_served_before_the_whole_has_come(pinned: Desk):
     with (pinned.path / "model.pt").open("rb") as file:
         assert file.read(100) == MODEL[:100]

@@ -10,6 +10,8 @@ from anvcs.file_merging import Names
 from anvcs.git.objects import ObjectStore
 from anvcs.git.treemerge import UnrelatedHistories, merge_bases
 from anvcs.merge_ways import Ways
+from anvcs.model.pin import Pin
+from anvcs.model.pointer import encode_pointer
 from anvcs.model.stream_merge import Merged
 from anvcs.tree_merging import TreeMerger
 from support.merges import EXECUTABLE, LINK, PIN, Tree, commit, empty, forked, listing, merged_by_git
@@ -206,6 +208,17 @@ def test_two_pins_are_not_mixed(first: str, place: Path) -> None:
     assert git("show", f"{merged.tree.hex()}:m", cwd=place) + "\n" == pin.replace("sha256 1", "sha256 2")
     forked(place, {"m": pin}, {"m": pin}, {"m": pin.replace("sha256 1", "sha256 2")})
     assert not merge(place).disputes, "only one has changed: it is taken"
+
+
+def test_one_artifact_pinned_by_both(place: Path) -> None:
+    """What is pinned is the content: where it lies and when it was written is no quarrel."""
+    pins = [Pin(storage="s3", key=key, sha256=64 * "a", size=1, mtime_ns=time) for key, time in (("m", 1), ("n", 2))]
+    ours, theirs = (encode_pointer(pin).decode() for pin in pins)
+    for base in ({}, {"m": "anvcs artifact 1\nsha256 1\n"}):
+        forked(place, {"x": "x"} | base, {"x": "x", "m": ours}, {"x": "x", "m": theirs})
+        merged = merge(place)
+        assert merged.disputes == ()
+        assert git("show", f"{merged.tree.hex()}:m", cwd=place) + "\n" == ours
 
 
 def test_unrelated_histories(place: Path) -> None:

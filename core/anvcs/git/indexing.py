@@ -78,7 +78,8 @@ class Job:
     admin_dir: Path
     tree: Oid
     epoch_ns: int
-    """mtime and ctime of every path without an override; seconds before now, or git takes entries for racy."""
+    """mtime and ctime of every path without an override, an artifact's excepted; seconds before now, or git takes
+    entries for racy."""
     uid: int
     gid: int
     overrides: Mapping[bytes, Stat | None] = field(default_factory=dict)
@@ -171,10 +172,9 @@ def _exceptions(job: Job, git: Git, listing: Listing) -> dict[int, Stat | None]:
     if converts is not None:
         found.update((n, None) for n, path in enumerate(listing.paths) if converts(path))
     if job.pointers:
-        from anvcs.git.pointer_sizes import artifact_sizes
+        from anvcs.git.pointer_sizes import artifact_stats
 
-        sizes = artifact_sizes(git, listing)
-        found.update((number, Stat(job.epoch_ns, size)) for number, size in sizes.items())
+        found.update(artifact_stats(git, listing, job.epoch_ns))
     if GITLINK in listing.modes:
         found.update((n, None) for n, mode in enumerate(listing.modes) if mode == GITLINK)
     if job.overrides:

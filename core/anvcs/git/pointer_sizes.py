@@ -1,10 +1,11 @@
-"""Which files of a tree are artifacts, and how large: for an index, which notes a work tree's sizes."""
+"""Which files of a tree are artifacts, how large and how old: for an index, which notes what a work tree's files are."""
 
 from collections.abc import Iterator
 
 from anvcs.errors import AnvcsError
-from anvcs.git.index_format import Listing
+from anvcs.git.index_format import Listing, Stat
 from anvcs.git.program import Git
+from anvcs.model.pin import Pin
 from anvcs.model.pointer import LIMIT, decode_pointer, is_pointer
 from anvcs.model.tree import EXECUTABLE, REGULAR
 
@@ -12,8 +13,8 @@ _SHORTEST = 100
 _FILES = (REGULAR, EXECUTABLE)
 
 
-def artifact_sizes(git: Git, listing: Listing) -> dict[int, int]:
-    """Sizes of the artifacts among *listing*, by number; every small blob may be one."""
+def artifact_stats(git: Git, listing: Listing, epoch_ns: int) -> dict[int, Stat]:
+    """Stat data of the artifacts among *listing*, by number; every small blob may be one."""
     asked = [
         number
         for number, size in enumerate(listing.sizes)
@@ -23,8 +24,8 @@ def artifact_sizes(git: Git, listing: Listing) -> dict[int, int]:
         return {}
     names = b"".join(b"%s\n" % listing.oid(number).hex().encode() for number in asked)
     blobs = _blobs(git.run("cat-file", "--batch", stdin=names).out)
-    sizes = ((number, _size(blob)) for number, blob in zip(asked, blobs, strict=True))
-    return {number: size for number, size in sizes if size is not None}
+    pins = ((number, _pin(blob)) for number, blob in zip(asked, blobs, strict=True))
+    return {number: Stat(pin.shown_mtime_ns(epoch_ns), pin.size) for number, pin in pins if pin is not None}
 
 
 def _blobs(answer: bytes) -> Iterator[bytes]:
@@ -37,10 +38,10 @@ def _blobs(answer: bytes) -> Iterator[bytes]:
         at = end + 2 + size
 
 
-def _size(blob: bytes) -> int | None:
+def _pin(blob: bytes) -> Pin | None:
     if not is_pointer(blob):
         return None
     try:
-        return decode_pointer(blob).size
+        return decode_pointer(blob)
     except AnvcsError:  # a damaged one shows as what it is
         return None

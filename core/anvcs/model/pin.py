@@ -7,6 +7,7 @@ from birth or not born.  How it is written in a tree is `anvcs.model.pointer`'s 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from anvcs.errors import AnvcsError
@@ -23,7 +24,11 @@ _STORAGE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _BUCKET = re.compile(r"[A-Za-z0-9._:/-]{0,255}")
 _REGION = re.compile(r"[A-Za-z0-9-]{0,63}")
 _EXTRA = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
-_KNOWN = ("storage", "bucket", "region", "key", "version_id", "sha256", "size", "pieces", "compress")
+_KNOWN = ("storage", "bucket", "region", "key", "version_id", "sha256", "size", "pieces", "compress", "mtime")
+_TIME = re.compile(r"([0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,9}))?Z")
+_SECOND: Final = 10**9
+_LAST_NS: Final = 1 << 63
+"""In the year 2262: file systems and databases have 63 bits for such numbers."""
 
 
 class MalformedPin(AnvcsError):
@@ -76,6 +81,8 @@ class Pin:
     pieces: Pieces | None = None
     compress: str = ""
     """``zstd``: the stored object is a row of zstd frames, one for each piece."""
+    mtime_ns: int = 0
+    """When the content was written, in nanoseconds since 1970; 0: not known."""
     extra: tuple[tuple[str, str], ...] = ()
     """What a later version wrote and this one must keep."""
 
@@ -92,6 +99,8 @@ class Pin:
             raise MalformedPin(f"a size of {self.size}")
         if self.compress not in {"", ZSTD}:
             raise MalformedPin(f"{self.compress[:40]!r} is no compression that this program knows")
+        if not 0 <= self.mtime_ns < _LAST_NS:
+            raise MalformedPin("its mtime is before 1970 or after 2262")
         _key(self.key)
         _one_word("version_id", self.version_id)
         if self.pieces is not None and self.piece_count > MAX_PIECES:
@@ -114,7 +123,24 @@ class Pin:
             found["pieces"] = {"size": pieces.size, "digest": pieces.digest, "version_id": pieces.version_id}
         if self.compress:
             found["compress"] = self.compress
+        if self.mtime_ns:
+            found["mtime"] = self.mtime
         return found | dict(self.extra)
+
+    @property
+    def mtime(self) -> str:
+        """`mtime_ns` as pointers and documents have it: RFC 3339, in UTC."""
+        seconds, rest = divmod(self.mtime_ns, _SECOND)
+        fraction = f".{rest:09d}".rstrip("0") if rest else ""
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+    def shown_mtime_ns(self, epoch_ns: int) -> int:
+        """The time that a view shows which began at *epoch_ns*: not after it, or Git would look into what is so new."""
+        return min(self.mtime_ns, epoch_ns) or epoch_ns
+
+    def written_at(self, mtime_ns: int) -> "Pin":
+        """The same content, last written then; a time that no pin can have is left out."""
+        return replace(self, mtime_ns=mtime_ns if 0 <= mtime_ns < _LAST_NS else 0)
 
     def at_version(self, version_id: str, pieces_version: str = "") -> "Pin":
         """The same content once the store has given it a version."""
@@ -137,6 +163,7 @@ def pin_from_document(document: Mapping[str, object]) -> Pin:
         sha256=_text(document, "sha256"),
         size=_number(document, "size"),
         compress=_text(document, "compress"),
+        mtime_ns=time_from(_text(document, "mtime")),
         pieces=None if pieces is None else _pieces(pieces),
         extra=tuple((name, value) for name, value in extra if _EXTRA.fullmatch(name)),
     )
@@ -146,6 +173,20 @@ def _pieces(document: Mapping[str, object]) -> Pieces:
     return Pieces(
         size=_number(document, "size"), digest=_text(document, "digest"), version_id=_text(document, "version_id")
     )
+
+
+def time_from(text: str) -> int:
+    """Nanoseconds since 1970 for what `Pin.mtime` gave; 0 for an empty text."""
+    if not text:
+        return 0
+    match = _TIME.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError(text)
+        when = datetime.fromisoformat(f"{match[1]}+00:00")
+    except ValueError:
+        raise MalformedPin(f"{text[:40]!r} is no time") from None
+    return int(when.timestamp()) * _SECOND + int((match[2] or "").ljust(9, "0"))
 
 
 def names_content(key: str) -> bool:

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from anvcs.errors import AnvcsError
-from anvcs.model.pin import MalformedPin, Pieces, Pin
+from anvcs.model.pin import MalformedPin, Pieces, Pin, time_from
 
 MAGIC: Final = b"anvcs artifact "
 VERSION: Final = 1
@@ -18,7 +18,7 @@ LIMIT: Final = 1024
 
 _HEAD = MAGIC + b"%d\n" % VERSION
 _LINE = re.compile(r"([a-z][a-z0-9_.-]{0,31}) (\S|\S.*\S)")
-_HIDDEN = re.compile(r"[\x00-\x1f\x7f%]|^ | $|[\x80-\x9f\u2028\u2029]")
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f%]|^\s|\s$|[\x80-\x9f\u2028\u2029]")
 _QUOTED = re.compile(r"((?:%[0-9A-F]{2})+)")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-F]{2})")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -66,6 +66,8 @@ def encode_pointer(pin: Pin) -> bytes:
         lines.append(("pieces", f"{pin.pieces.size} {pin.pieces.digest} {pin.pieces.version_id}".rstrip()))
     if pin.compress:
         lines.append(("compress", pin.compress))
+    if pin.mtime_ns:
+        lines.append(("mtime", pin.mtime))
     lines += pin.extra
     data = _HEAD + b"".join(f"{name} {_quote(value)}\n".encode() for name, value in lines)
     if len(data) >= LIMIT:
@@ -110,11 +112,13 @@ def _pin(fields: dict[str, str]) -> Pin:
             raise MalformedPointer(f"no line says {name}")
     known = {name: fields.pop(name, "") for name in ("sha256", "storage", "bucket", "region", "key", "version_id")}
     size, pieces, compress = fields.pop("size"), fields.pop("pieces", ""), fields.pop("compress", "")
+    mtime = fields.pop("mtime", "")
     return Pin(
         **known,
         size=_number(size),
         pieces=_pieces(pieces) if pieces else None,
         compress=compress,
+        mtime_ns=time_from(mtime),
         extra=tuple(fields.items()),
     )
 
