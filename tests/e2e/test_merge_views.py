@@ -126,3 +126,20 @@ def test_guards_run_in_a_view_of_the_merge(repository: Path, tmp_path: Path, mou
     ai_vcs("review", "reject", WAITS, "--why", "no", cwd=ann.path)
     assert os.listdir(ann.control / "reviews") == []
     assert git("rev-parse", "main", cwd=repository) == tip.hex()
+
+
+def test_an_edit_goes_along_with_a_renamed_file(repository: Path, tmp_path: Path, mounted: Mounts) -> None:
+    ai_vcs("init", "-q", repository)
+    start = Repository.open(repository).objects.resolve("start")
+    moved = {"m.py": CODE, "sub/named": "1\n2\n3\n4\n5\nsix\n"}
+    commit(repository, "moves", moved, start)
+    ann = mounted(repository, tmp_path / "ann", "--agent", "ann")
+    zoe = mounted(repository, tmp_path / "zoe", "--agent", "zoe")
+    edit(ann, "1\n", "ONE\n")
+    with (ann.path / "text").open("r") as reader:
+        assert request(ann, "moves")["outcome"] == "merged"
+        for view in (ann, zoe):
+            shows(view, "sub/named", "ONE\n2\n3\n4\n5\nsix\n")
+            eventually(lambda view=view: not (view.path / "text").exists(), what="the old name is gone")  # type: ignore[misc]
+        assert reader.read().startswith("ONE\n2\n"), "who has it open reads on"
+    eventually(lambda: status(ann) == status(zoe) == [" M sub/named"], what="status")

@@ -10,6 +10,7 @@ import pytest
 
 from anvcs import concluding, guard_places, guarding, proposals, stream_merging
 from anvcs.git.notes import Notes
+from anvcs.guarding import OUTPUT_LIMIT, run_command
 from anvcs.model.ids import Oid
 from anvcs.model.room import Author
 from anvcs.repository import Repository
@@ -154,13 +155,16 @@ def test_uncommitted_work_of_the_target_is_carried_over(place: Path, run: Run) -
 
 
 def test_an_uncommitted_edit_of_a_file_that_the_merge_renames(place: Path, run: Run) -> None:
-    commit(place, "moves", {"m.py": CODE, "gone": "gone\n", "named": BASE["x"]}, _oid(place, "start"))
+    commit(place, "moves", {"m.py": CODE, "gone": "gone\n", "named": "1\n2\n3\n4\n5\nsix\n"}, _oid(place, "start"))
     with Repository.open(place).room("main", Author(agent="ann")) as opened:
         opened.room.write(b"x", b"ONE\n2\n3\n4\n5\n6\n")
     answer = run("merge", "moves")
-    assert answer["notes"] == ["x has uncommitted changes and is named now: the changes stay under the old name"]
+    assert answer["notes"] == []
     with Repository.open(place).room("main") as opened:
-        assert [(change.path, change.status) for change in opened.room.changes()] == [(b"x", "A")]
+        assert [(change.path, change.status) for change in opened.room.changes()] == [(b"named", "M")]
+        entry = opened.room.entry(b"named")
+        assert entry is not None
+        assert opened.room.read(entry) == b"ONE\n2\n3\n4\n5\nsix\n", "with what the merge has changed in it"
 
 
 def test_a_checkout_in_the_way_refuses(place: Path, run: Run) -> None:
@@ -506,9 +510,9 @@ def test_a_guard_that_hangs_and_one_that_floods(place: Path, run: Run, tmp_path:
     (guard,) = run("merge", "ok", code=exit_codes.REFUSED)["guards"]
     assert guard["timed_out"]
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
-    flood = guarding.run_command("yes | head -c 3000000; echo the end", tmp_path, 60)
+    flood = run_command("yes | head -c 3000000; echo the end", tmp_path, 60)
     assert flood.ok
-    assert len(flood.output) <= guarding.OUTPUT_LIMIT
+    assert len(flood.output) <= OUTPUT_LIMIT
     assert flood.output.endswith("the end\n")
 
 

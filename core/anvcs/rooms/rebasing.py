@@ -11,6 +11,7 @@ from anvcs.rooms.claiming import free_name
 from anvcs.rooms.core import Core, is_dir
 from anvcs.rooms.draft import Draft
 from anvcs.rooms.records import BYTES_CHANGED, DROPPED
+from anvcs.rooms.renaming import renamed_files
 from anvcs.rooms.saving import Saver
 from anvcs.rooms.tree import ancestors
 from anvcs.rooms.versions import content_at
@@ -41,8 +42,15 @@ class Rebaser:
         core.base.move(new)
         core.state.forget_overlays()
         self._freed.clear()
+        renamed = {} if keep else renamed_files(core, changes)
+        arrived = {change.path for change in renamed.values()}
         for change in changes:
             draft.shown[change.path] = None
+            if change.path in arrived:
+                continue
+            if change.path in renamed:
+                self._carry(draft, change, renamed[change.path])
+                continue
             step = self._keep if keep and change.path not in follow else self._follow
             step(draft, change, old)
         while self._freed:  # settling one can free another
@@ -156,6 +164,16 @@ class Rebaser:
             if self._once_was(cover, change.new):
                 return  # it was committed from here, and somebody has gone on with it since
             self._merge(draft, cover, change.old, change.new)
+
+    def _carry(self, draft: Draft, gone: TreeChange, come: TreeChange) -> None:
+        """The file at *gone* is the base's file *come* now, with what the room has changed in it."""
+        if gone.old is None or come.new is None:  # one was there, the other is
+            return
+        self._make_way(draft, come.path)
+        cover = self._core.state.by_base[gone.path]
+        draft.trace(gone.path, cover.id)
+        entry = draft.change(cover, path=come.path, base_path=come.path)
+        self._merge(draft, entry, gone.old, come.new)
 
     def _merge(self, draft: Draft, entry: Entry, old: Leaf, new: Leaf) -> None:
         """*entry* and the base both changed the file that was *old*: keep both."""
