@@ -35,7 +35,6 @@ ERRNO: dict[str, int] = {
     "CommandsNotTrusted": errno.EPERM,
     "GuardsFailed": errno.EPERM,
     "StillOpen": errno.EBUSY,
-    "TargetClashes": errno.EBUSY,
     "NoSuchProposal": errno.ENOENT,
     "CannotDecide": errno.EINVAL,
     # rooms

@@ -9,22 +9,25 @@ from dataclasses import replace
 from typing import Any
 
 from anvcs.auditing import audit, now
-from anvcs.committing import CommitResult, MergePart, StreamBusy, StreamMoved
+from anvcs.committing import CommitResult, Committer, MergePart, Plan, StreamBusy, StreamMoved
 from anvcs.deciding import marked_paths
 from anvcs.errors import AnvcsError
 from anvcs.file_merging import Names
 from anvcs.following_rooms import let_room_follow
+from anvcs.git import commits
 from anvcs.git.program import Git
 from anvcs.guarding import Guards
 from anvcs.model.ids import Oid, Seq
 from anvcs.model.request import CommitRequest
 from anvcs.model.room import Author
-from anvcs.model.stream_merge import FileResult, GuardResult, Merged
+from anvcs.model.stream_merge import Dispute, FileResult, GuardResult, Merged
 from anvcs.offline import committer_for
-from anvcs.proposals import NoSuchProposal, Proposal, Stored, ensure_open, forget, proposals
+from anvcs.proposals import PREFIX, NoSuchProposal, Proposal, Stored, ensure_open, forget, proposal, proposals, store
+from anvcs.renewing import with_decisions
 from anvcs.repository import NoSuchStream, Repository
 from anvcs.rooms.proposing import KIND
-from anvcs.stream_merging import Outcome, merge_commit_request, merge_document, ways_of
+from anvcs.rooms.room import Room
+from anvcs.stream_merging import Outcome, free_name, merge_commit_request, merge_document, ways_of
 from anvcs.streams import StreamInUse, delete_stream
 from anvcs.tree_merging import TreeMerger
 from anvcs.trusting import GUARD, commands_of, require_trust
@@ -32,6 +35,8 @@ from anvcs.views import ViewState
 
 _HEADS = "refs/heads/"
 _ATTEMPTS = 25
+GIVEN_UP = "refs/anvcs/given-up/"
+"""What was decided in merges that were given up, by the name of their stream."""
 
 
 class StillOpen(AnvcsError):
@@ -57,22 +62,22 @@ class GuardsFailed(AnvcsError):
         self.guards = guards
 
 
-class TargetClashes(AnvcsError):
+class _TargetClashes(Exception):
     """The target has moved, and what it has now clashes with what was decided."""
 
-    def __init__(self, target: str, name: str, paths: list[bytes]) -> None:
-        listed = ", ".join(path.decode("utf-8", "backslashreplace") for path in paths[:5])
-        super().__init__(
-            f"{target} has moved since {name} was made, and both change {listed}: give the merge up"
-            f" (ai-vcs merge --abort --stream {name}) and merge again"
-        )
+    def __init__(self, head: Oid, decided: Oid) -> None:
+        super().__init__()
+        self.head, self.decided = head, decided
 
 
 def conclude(repository: Repository, stored: Stored, *, author: Author, message: str = "") -> Outcome:
     """Commit the merge on its target.
 
+    If that has moved and clashes with what was decided, the merge is made anew, with all decisions that fit; the
+    outcome is a proposal then, unless everything fits.
+
     Raises:
-        StillOpen, GuardsFailed, TargetClashes, CommandsNotTrusted: nothing has changed then.
+        StillOpen, GuardsFailed, CommandsNotTrusted: nothing has changed then.
     """
     started = time.monotonic()
     for _ in range(_ATTEMPTS):
@@ -81,6 +86,12 @@ def conclude(repository: Repository, stored: Stored, *, author: Author, message:
         try:
             result, merged, guards, remarks = _attempt(repository, stored, author, message)
         except StreamMoved:
+            continue
+        except _TargetClashes as clash:
+            renewed = _renew(repository, stored, clash)
+            if renewed.merged is not None and renewed.merged.disputes:
+                return renewed
+            stored = proposal(repository, renewed.proposal)
             continue
         waiting = stored.proposal
         remarks += let_room_follow(repository, waiting.target, result.base, result.commit)
@@ -116,10 +127,7 @@ def _attempt(
             raise StillOpen(waiting.name, room.open_conflicts(), marked)
         committer = committer_for(repository, opened, author)
         committer.complete_notes()
-        # The room says who did what; what it says against the proposal's own base is the merged tree.
-        made = next((op.seq for op in room.ops() if op.kind == KIND), Seq(0))
-        plan = committer.prepare(room, CommitRequest(message="merge"), stream=waiting.target, since=made)
-        tree = committer.tree(plan, committer.pins(plan))[1]
+        plan, tree = _decided(committer, room, waiting)
         tree = _upon(repository, waiting, tree, head)
         merged = _as_merged(repository, waiting, tree, head)
         guards, remarks = _guard(repository, stored, merged)
@@ -137,12 +145,17 @@ def _attempt(
         return committer.execute(final), merged, guards, remarks
 
 
+def _decided(committer: Committer, room: Room, waiting: Proposal) -> tuple[Plan, Oid]:
+    """Who did what in the room, and the tree that it shows: what it says against its own base is the merge."""
+    made = next((op.seq for op in room.ops() if op.kind == KIND), Seq(0))
+    plan = committer.prepare(room, CommitRequest(message="merge"), stream=waiting.target, since=made)
+    return plan, committer.tree(plan, committer.pins(plan))[1]
+
+
 def _upon(repository: Repository, waiting: Proposal, tree: Oid, head: Oid) -> Oid:
     """*tree*, which was decided where the target stood, where the target stands now."""
     if head == waiting.ours:
         return tree
-    from anvcs.git import commits
-
     who = commits.agent_signature("anvcs")
     decided = commits.create_commit(
         repository.objects, tree=tree, parents=(waiting.ours,), message=b"decided\n", author=who, committer=who
@@ -150,8 +163,46 @@ def _upon(repository: Repository, waiting: Proposal, tree: Oid, head: Oid) -> Oi
     merger = TreeMerger(repository.objects, ways_of(waiting.strategy, repository.config(waiting.target)))
     merged = merger.merge(head, decided, Names(waiting.target, waiting.name))
     if merged.disputes:
-        raise TargetClashes(waiting.target, waiting.name, list(dict.fromkeys(one.path for one in merged.disputes)))
+        raise _TargetClashes(head, tree)
     return merged.tree
+
+
+def _renew(repository: Repository, stored: Stored, clash: _TargetClashes) -> Outcome:
+    """The same merge from where the target is now, as a proposal in place of the one that is *stored*."""
+    waiting = stored.proposal
+    merger = TreeMerger(repository.objects, ways_of(waiting.strategy, repository.config(waiting.target)))
+    fresh = merger.merge(clash.head, waiting.theirs, Names(waiting.target, waiting.source))
+    renewed = with_decisions(repository.objects, waiting, clash.decided, fresh)
+    name = free_name(repository, waiting.source, waiting.target)
+    ref = f"{PREFIX}{name}:decided/"
+    files = tuple(
+        replace(file, disputes=tuple(_told_before(one, ref) for one in file.disputes))
+        if file.path in renewed.again
+        else file
+        for file in renewed.merged.files
+    )
+    merged = replace(renewed.merged, files=files)
+    new = replace(
+        waiting, name=name, ours=clash.head, bases=fresh.bases, why="conflicts" if merged.disputes else "asked",
+        files=files, guards=(), reviews=(), tree=merged.tree, decided=clash.decided,
+    )  # fmt: skip
+    ensure_open(store(repository, new, None))
+    remarks = [
+        f"{waiting.target} has moved: {waiting.name} was made anew as {name}, with what was decided as far as it fits"
+    ]
+    remarks += [
+        f"{_text(path)} is to be decided again; what was decided is in {ref}{_text(path)}" for path in renewed.again
+    ]
+    remarks += _clear(repository, stored, clash.head)
+    return Outcome(
+        outcome="proposal", source=waiting.source, target=waiting.target, before=clash.head, merged=merged,
+        proposal=name, why=new.why, remarks=tuple(remarks),
+    )  # fmt: skip
+
+
+def _told_before(one: Dispute, ref: str) -> Dispute:
+    said = f"decided before as in {ref}{_text(one.path)}"
+    return replace(one, detail=f"{one.detail}; {said}" if one.detail else said)
 
 
 def _as_merged(repository: Repository, waiting: Proposal, tree: Oid, head: Oid) -> Merged:
@@ -202,14 +253,39 @@ def _guard(repository: Repository, stored: Stored, merged: Merged) -> tuple[tupl
     return guards, list(remarks)
 
 
-def give_up(repository: Repository, stored: Stored) -> Oid | None:
-    """Forget the merge and delete its stream; raises `StreamInUse` while a view shows it."""
+def give_up(repository: Repository, stored: Stored) -> tuple[Oid | None, str]:
+    """Forget the merge and delete its stream; raises `StreamInUse` while a view shows it.
+
+    Returns where the stream was, and the ref that keeps what was decided, if anything was.
+    """
     name = stored.proposal.name
     mounted = _mounted(repository, name)
     if mounted:
         raise StreamInUse(name, mounted, mounted=True)
+    kept = _kept(repository, stored)
     forget(stored)
-    return _delete(repository, name)
+    return _delete(repository, name), kept
+
+
+def _kept(repository: Repository, stored: Stored) -> str:
+    """The ref of a commit with the files as they are now, which no gc takes; empty when nobody has done anything."""
+    waiting = stored.proposal
+    if not repository.store.room_file(waiting.name).exists():
+        return ""
+    author = Author(agent=waiting.agent, model=waiting.model)
+    with repository.room(waiting.name, author) as opened:
+        tree = _decided(committer_for(repository, opened, author), opened.room, waiting)[1]
+    if tree == waiting.tree:
+        return ""
+    ref = GIVEN_UP + waiting.name
+    who = commits.agent_signature(waiting.agent or "anvcs")
+    before = repository.refs.get(ref)
+    commit = commits.create_commit(
+        repository.objects, tree=tree, parents=tuple(filter(None, (waiting.ours, waiting.theirs, before))),
+        message=f"{waiting.name}: given up\n".encode("utf-8", "surrogateescape"), author=who, committer=who,
+    )  # fmt: skip
+    repository.refs.move(ref, commit, before, "anvcs: merge given up")
+    return ref
 
 
 def clear_concluded(repository: Repository) -> None:
@@ -226,7 +302,7 @@ def _reaches(repository: Repository, head: Oid, commit: Oid) -> bool:
 
 
 def _clear(repository: Repository, stored: Stored, commit: Oid) -> list[str]:
-    """The merge is on its target: what it leaves behind goes, but for a stream that a view shows."""
+    """What the merge leaves behind goes, but for a stream that a view shows: that is at *commit* then."""
     name = stored.proposal.name
     current = next((one for one in proposals(repository) if one.proposal.name == name), None)
     if current is not None:
@@ -253,6 +329,10 @@ def _mounted(repository: Repository, stream: str) -> list[str]:
         for info in repository.views.list()
         if info.state is not ViewState.UNMOUNTED and repository.stream_of(info.spec) == stream
     ]
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
 
 
 # Reviews

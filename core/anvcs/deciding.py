@@ -1,6 +1,6 @@
 """Deciding what a merge left open: one side's lines, both, or the file of one side."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from anvcs.errors import AnvcsError
 from anvcs.model.conflict import Conflict, parse_conflict_id
@@ -80,7 +80,7 @@ def _replace_bytes(room: Room, record: Conflict, dispute: Dispute, side: str) ->
     """Decide a block of a file that is no text to the room, which therefore follows no lines in it."""
     entry = room.entry(record.path)
     lines = room.read(entry).splitlines(keepends=True) if entry is not None else []
-    for first, last in _blocks(lines):
+    for first, last in marked_blocks(lines):
         block = b"".join(lines[first:last])
         if all(chosen(block, name, record.id) == text for name, text in _said(dispute)):
             lines[first:last] = [chosen(block, side, record.id)]
@@ -93,7 +93,7 @@ def _said(dispute: Dispute) -> tuple[tuple[str, bytes], ...]:
     return (("ours", dispute.ours), ("theirs", dispute.theirs))
 
 
-def _blocks(lines: list[bytes]) -> Iterator[tuple[int, int]]:
+def marked_blocks(lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
     """First and end of each marked block, from 0."""
     first = -1
     for at, line in enumerate(lines):

@@ -63,6 +63,8 @@ class Proposal:
     assistant: tuple[Mapping[str, Any], ...] = ()
     """What an assistant has decided."""
     tree: Oid
+    decided: Oid | None = None
+    """What an earlier attempt had come to, when the target moved; its files are below ``decided`` in the ref's tree."""
 
     @property
     def disputes(self) -> tuple[Dispute, ...]:
@@ -91,6 +93,8 @@ def store(repository: Repository, proposal: Proposal, old: Oid | None) -> Stored
     ]
     if proposal.tree != EMPTY_TREE:
         entries.append(TreeEntry(b"tree", DIRECTORY, proposal.tree))
+    if proposal.decided is not None and proposal.decided != EMPTY_TREE:
+        entries.append(TreeEntry(b"decided", DIRECTORY, proposal.decided))
     who = commits.agent_signature(proposal.agent or "anvcs")
     commit = commits.create_commit(
         objects,
@@ -244,6 +248,7 @@ def _read(repository: Repository, commit: Oid) -> Proposal:
     objects = repository.objects
     top = objects.tree_of(commit)
     entry, tree = objects.find(top, b"merge.json"), objects.find(top, b"tree")
+    decided = objects.find(top, b"decided")
     told = json.loads(objects.blob(entry.oid)) if entry is not None else {}
     return Proposal(
         name=told["name"],
@@ -262,6 +267,7 @@ def _read(repository: Repository, commit: Oid) -> Proposal:
         reviews=tuple(told["reviews"]),
         assistant=tuple(told["assistant"]),
         tree=EMPTY_TREE if tree is None else tree.oid,
+        decided=None if decided is None else decided.oid,
     )
 
 

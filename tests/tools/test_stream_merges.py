@@ -356,18 +356,6 @@ def test_the_target_has_moved_before_the_conclusion(place: Path, run: Run) -> No
     assert "six" in (place / "x").read_text()
 
 
-def test_the_target_clashes_with_what_was_decided(place: Path, run: Run) -> None:
-    run("merge", "side", code=exit_codes.FAILED)
-    for name in conflicts(run).values():
-        run("conflicts", "resolve", name, "--theirs", "--stream", WAITS)
-    commit(place, "main", OURS | {"m.py": CODE.replace("return 1", "return 7")}, _oid(place, "main"))
-    before = head(place)
-    refused = run("merge", "--continue", code=exit_codes.REFUSED)
-    assert refused["error"]["type"] == "TargetClashes"
-    assert "m.py" in refused["error"]["message"]
-    assert head(place) == before
-
-
 def test_left_to_be_looked_at(place: Path, run: Run) -> None:
     before = head(place)
     answer = run("merge", "ok", "--no-commit")

@@ -71,7 +71,6 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.config.loading.ConfigInvalid": INVALID,
     "anvcs.concluding.GuardsFailed": REFUSED,
     "anvcs.concluding.StillOpen": REFUSED,
-    "anvcs.concluding.TargetClashes": REFUSED,
     "anvcs.deciding.CannotDecide": INVALID,
     "anvcs.forgetting.ViewHasWork": REFUSED,
     "anvcs.git.admin.DamagedHead": DAMAGED,

@@ -69,8 +69,10 @@ def _decide(place: Place, stored: "Stored", arguments: argparse.Namespace) -> in
         document: dict[str, object] = {"review": arguments.name, "verdict": "rejected", "by": who, "commit": None}
     else:
         approved = judged(stored, "approved", who=who, why=arguments.why)
-        commit = conclude(place.repository, approved, author=author).commit
-        told = commit.hex() if commit else None
+        outcome = conclude(place.repository, approved, author=author)
+        told = outcome.commit.hex() if outcome.commit else None
+        for note in outcome.remarks if outcome.proposal else ():
+            say(printable(f"note: {note}"))
         document = {"review": arguments.name, "verdict": "approved", "by": who, "commit": told}
     if arguments.json:
         print_json(document)

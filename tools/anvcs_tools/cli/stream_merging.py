@@ -95,19 +95,25 @@ def _end(place: Place, arguments: argparse.Namespace, stream: str | None) -> int
     clear_concluded(place.repository)
     stored = _wanted(place, stream)
     if arguments.abort:
-        commit = give_up(place.repository, stored)
-        told = {"aborted": stored.proposal.name, "commit": commit.hex() if commit else None}
+        commit, kept = give_up(place.repository, stored)
+        told = {"aborted": stored.proposal.name, "commit": commit.hex() if commit else None, "kept": kept or None}
         if arguments.json:
             print_json(told)
         else:
             say(printable(f"the merge {stored.proposal.name} is given up"))
+            if kept:
+                say(
+                    printable(
+                        f"what was decided is kept: git show {kept}:PATH, or git diff {stored.proposal.target} {kept}"
+                    )
+                )
         return 0
     outcome = conclude(place.repository, stored, author=author_of(place, arguments), message=arguments.message or "")
     if arguments.json:
         print_json(outcome.document())
     else:
         _print(outcome.document())
-    return 0
+    return _code(outcome.document())
 
 
 def _wanted(place: Place, stream: str | None) -> "Stored":
