@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anvcs import concluding, guard_places, guarding, proposals, stream_merging
+from anvcs import concluding, guard_places, proposals, stream_merging
 from anvcs.git.notes import Notes
 from anvcs.guarding import OUTPUT_LIMIT, run_command
 from anvcs.model.ids import Oid
