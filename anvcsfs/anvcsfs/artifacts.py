@@ -111,7 +111,9 @@ class ArtifactFiles:
         if offset >= pin.size:
             return b""
         key = handle.number, offset, length
-        ready = self._read.pop(key, None)
+        ready = self._read.pop(key, None) if self._read else None
+        if ready is None:
+            ready = artifact.ready(offset, length)
         if ready is not None:
             return ready
 

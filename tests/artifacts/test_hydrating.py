@@ -150,6 +150,30 @@ def test_what_is_partly_here_counts_for_the_limit(bench, big):
     assert PIECE <= bench.cache.partial() < 2 * PIECE
 
 
+def test_what_has_come_is_ready_without_a_wait(bench, big, compress):
+    pin = bench.pin(big, compress=compress)
+    with bench.hydrator().open(pin) as artifact:
+        assert artifact.ready(0, 100) is None
+        artifact.read(PIECE, 100)
+        asked = len(bench.store.requests)
+        assert artifact.ready(PIECE + 5, 1000) == big[PIECE + 5 : PIECE + 1005]
+        assert artifact.ready(2 * PIECE - 1, 2) is None
+        assert len(bench.store.requests) == asked
+        artifact.whole()
+        assert artifact.ready(BIG - 5, 100) == big[-5:]
+        assert artifact.ready(BIG, 1) == b""
+
+
+def test_who_reads_on_what_is_ready_gets_more_ahead(bench, big):
+    pin = bench.pin(big)
+    with bench.hydrator().open(pin) as artifact:
+        artifact.read(0, 1 << 17)
+        for at in range(1 << 17, 2 * MIB, 1 << 17):
+            assert artifact.ready(at, 1 << 17) == big[at : at + (1 << 17)]
+        eventually(lambda: artifact.ready(PIECE, 1) == big[PIECE : PIECE + 1])
+    assert len(bench.store.asked("m.pt")) >= 2
+
+
 def test_readers_share_one_transfer(bench, big):
     pin = bench.pin(big)
     hydrator = bench.hydrator()

@@ -17,6 +17,7 @@ from anvcs.artifacts.cache import SMALL, ContentCache, Lease
 from anvcs.artifacts.crowd import Crowd
 from anvcs.artifacts.errors import HydrationCancelled, StoreUnreachable
 from anvcs.artifacts.parts import part_name, progress
+from anvcs.artifacts.pieces import PIECE
 from anvcs.artifacts.protocol import BlobStore
 from anvcs.artifacts.retrying import Canceller
 from anvcs.artifacts.transfers import Limits, Progress, Transfer
@@ -87,6 +88,8 @@ class Artifact:
         """Where the last read ended."""
         self._run = 0
         """Bytes read in a row."""
+        self._horizon = 0
+        """So far, in pieces, was fetched ahead of what was ready."""
         self._closed = False
 
     @property
@@ -99,18 +102,39 @@ class Artifact:
         if self._lease is not None:
             return self._lease.read(offset, size)
         assert self._transfer is not None  # one of the two
+        data = self._transfer.read(offset, size, self._ahead(offset), cancel)
+        self._moved_to(offset, len(data))
+        return data
+
+    def ready(self, offset: int, size: int) -> bytes | None:
+        """As `read`, when no wait is needed; None when one is."""
+        if self._lease is not None:
+            return self._lease.read(offset, size)
+        assert self._transfer is not None  # one of the two
+        data = self._transfer.ready(offset, size)
+        if data is not None:
+            ahead, end = self._ahead(offset), offset + len(data)
+            horizon = (end + ahead) // PIECE
+            if ahead and horizon > self._horizon:  # once for a piece is enough
+                self._horizon = horizon
+                self._transfer.expect(end, ahead)
+            self._moved_to(offset, len(data))
+        return data
+
+    def _ahead(self, offset: int) -> int:
+        """How much to fetch after what is read from *offset*."""
         if offset == self._next:
             # Who has read much in a row will read on; `head` of a large file fetches no more than its piece.
-            ahead = min(2 * self._run, _MOST_AHEAD)
-        elif abs(offset - self._next) <= _NEAR:
-            ahead = 0  # a kernel that reads ahead asks a little out of order
-        else:
-            self._run = ahead = 0
+            return min(2 * self._run, _MOST_AHEAD)
+        if abs(offset - self._next) > _NEAR:  # a kernel that reads ahead asks a little out of order
+            self._run = self._horizon = 0
+            assert self._transfer is not None  # who has the whole doesn't ask
             self._transfer.relax()
-        data = self._transfer.read(offset, size, ahead, cancel)
-        self._next = offset + len(data)
-        self._run += len(data)
-        return data
+        return 0
+
+    def _moved_to(self, offset: int, count: int) -> None:
+        self._next = offset + count
+        self._run += count
 
     def whole(self, cancel: Canceller | None = None, *, here: bool = False) -> Lease:
         """All of it in the cache; the lease lasts as long as this is open. *here*: in this thread, if that is enough."""

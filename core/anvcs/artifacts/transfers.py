@@ -124,6 +124,21 @@ class Transfer:
                 raise HydrationCancelled(self.pin.key)
             return self._part.read(offset, size)
 
+    def ready(self, offset: int, size: int) -> bytes | None:
+        """Verified bytes that are here already, else None; waits for nothing."""
+        lease = self._lease
+        if lease is not None:
+            return lease.read(offset, size)
+        with self._cond:
+            if self._part is None or not self._here(_Need(pieces_of(self.pin, offset, size))):
+                return None
+            return self._part.read(offset, size)
+
+    def expect(self, offset: int, size: int) -> None:
+        """These bytes will be wanted next."""
+        with self._cond:
+            self._want(_Need(range(0), pieces_of(self.pin, offset, size)))
+
     def whole(self, cancel: Canceller | None, *, here: bool = False) -> Lease:
         """The content in the cache; waits for all of it.
 

@@ -75,6 +75,11 @@ class Client:
         return self._session
 
     @property
+    def region(self) -> str:
+        """What requests to a server of one's own are signed for."""
+        return self.session.region_name or "us-east-1"
+
+    @property
     def raw(self) -> Any:
         """boto3's client, for what it does without a request."""
         with self._lock:
@@ -173,7 +178,7 @@ class Client:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        region = None if self.session.region_name or not options.endpoint_url else "us-east-1"
+        region = self.region if options.endpoint_url else None
         try:
             client = self.session.client(
                 "s3", endpoint_url=options.endpoint_url or None, config=config, region_name=region

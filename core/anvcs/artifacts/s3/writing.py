@@ -118,13 +118,20 @@ class Upload:
             with self._client.parts:
                 return send_data(number, self._part((number - 1) * step, step))
 
-        def send_data(number: int, data: bytes) -> str:
-            if there.get(number) == hashlib.md5(data, usedforsecurity=False).hexdigest():
+        def send_data(number: int, data: bytearray) -> str:
+            # What the server compares with what it received: a flipped bit on the way is refused.
+            digest = hashlib.md5(data, usedforsecurity=False).digest()
+            if there.get(number) == digest.hex():
                 self._moved(len(data))
                 return there[number]
             etag = self._again(
                 lambda: self._client.call(
-                    "upload_part", self._key, UploadId=upload_id, PartNumber=number, Body=data, ContentMD5=_md5(data)
+                    "upload_part",
+                    self._key,
+                    UploadId=upload_id,
+                    PartNumber=number,
+                    Body=data,
+                    ContentMD5=base64.b64encode(digest).decode(),
                 )
             )["ETag"]
             self._moved(len(data))
@@ -191,19 +198,15 @@ class Upload:
         except StoreError:  # the bucket's lifecycle rule removes it; the first error is the one to tell
             pass
 
-    def _part(self, start: int, length: int) -> bytes:
+    def _part(self, start: int, length: int) -> bytearray:
+        data = bytearray(min(length, self.size - start))
+        filled = 0
         with self._file.open("rb", buffering=0) as file:
-            data = bytearray()
-            while len(data) < length and (chunk := os.pread(file.fileno(), length - len(data), start + len(data))):
-                data += chunk
-        if len(data) != min(length, self.size - start):
+            while got := os.preadv(file.fileno(), [memoryview(data)[filled:]], start + filled):
+                filled += got
+        if filled != len(data):
             raise TransferBroken(self._client.name, f"{self._file} changed while it was uploaded")
-        return bytes(data)
+        return data
 
     def _again(self, action: Callable[[], Any]) -> Any:
         return again(action, self._client.options.backoff, self._key)
-
-
-def _md5(data: bytes) -> str:
-    """What the server compares with what it received: a flipped bit on the way is refused."""
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
