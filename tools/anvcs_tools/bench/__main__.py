@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anvcs_tools.bench import live, reading, replay, storm, traces, tree_merges, writing
+from anvcs_tools.bench import artifacts, live, reading, replay, storm, traces, tree_merges, writing
 from anvcs_tools.bench.machine import describe_machine
 from anvcs_tools.bench.report import as_json, as_text, heading, line
 from anvcs_tools.bench.rows import Place, Result, Row, Served, run_row
@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--files", type=int, help="files in the sample tree (default 20000)")
     parser.add_argument("--rounds", type=int, help="rounds of each row (default: 3 or 5)")
+    artifacts.add_options(parser)
+    parser.add_argument("--artifact-mib", type=int, metavar="MIB", help="size of the large artifact (default 128)")
+    parser.add_argument("--artifact-count", type=int, metavar="N", help="number of small artifacts (default 300)")
     parser.add_argument("--keep", action="store_true", help="leave the working directory")
     parser.add_argument("--fake", action="store_true", help="a native directory plays the view: checks the harness")
     return parser
@@ -130,7 +133,18 @@ def _run(options: argparse.Namespace, work: Path) -> tuple[list[Result], list[Fi
         results += more
     if not options.fake and any(_chosen(key, options) for key in live.KEYS):
         figures += live.figures(work, lambda key: _chosen(key, options), quick=options.quick)
+    if not options.fake and any(_chosen(key, options) for key in artifacts.KEYS):
+        more, numbers = _run_artifacts(options, work / "artifacts")
+        results += more
+        figures += numbers
     return results, figures
+
+
+def _run_artifacts(options: argparse.Namespace, work: Path) -> tuple[list[Result], list[Figure]]:
+    work.mkdir()
+    big, small = (32, 50) if options.quick else (128, 300)
+    big, small = options.artifact_mib or big, options.artifact_count or small
+    return artifacts.run(work, options, big, small, options.rounds or 3, lambda key: _chosen(key, options))
 
 
 def _tree_rows(options: argparse.Namespace) -> list[Row]:

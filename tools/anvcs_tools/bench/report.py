@@ -34,7 +34,7 @@ def line(result: Result) -> str:
     """One row of the table."""
     if result.missing:
         return f"| {result.title:<44} | {'FAILED' if result.failed else 'not run'}: {result.missing} |"
-    goal = f"{result.goal:g}" if result.goal is not None else ""
+    goal = f"{result.goal:.3g}" if result.goal is not None else ""
     mark = {None: " ", True: "✓", False: "✗"}[result.reached]
     peak = f"{result.peak_memory / _MIB:.0f} MiB" if result.peak_memory else ""
     return (
