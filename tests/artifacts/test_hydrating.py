@@ -174,6 +174,30 @@ def test_who_reads_on_what_is_ready_gets_more_ahead(bench, big):
     assert len(bench.store.asked("m.pt")) >= 2
 
 
+def test_who_has_read_it_all_and_leaves_has_it_in_the_cache(bench, big, compress):
+    pin = bench.pin(big, compress=compress)
+    hydrator = bench.hydrator()
+    artifact = hydrator.open(pin)
+    (transfer,) = hydrator._transfers.values()
+    reached, go_on = threading.Event(), threading.Event()
+    finish = transfer._finish
+
+    def held() -> None:
+        reached.set()
+        assert go_on.wait(20)
+        finish()
+
+    transfer._finish = held
+    assert artifact.read(0, BIG) == big
+    assert reached.wait(20)
+    artifact.close()  # before it could be looked at as a whole
+    assert hydrator._transfers == {}
+    go_on.set()
+    eventually(lambda: bench.cache.has(pin.sha256))
+    eventually(lambda: not list((bench.cache.root / "parts").iterdir()))
+    eventually(lambda: bench.cache.evict(pin.sha256))  # nobody has it open
+
+
 def test_readers_share_one_transfer(bench, big):
     pin = bench.pin(big)
     hydrator = bench.hydrator()

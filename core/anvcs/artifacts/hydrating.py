@@ -286,7 +286,7 @@ class Hydrator:
             if transfer.readers:
                 return
             del self._transfers[name]
-        transfer.close()
+        transfer.close(finish=True)
 
     def _reachable(self, pin: Pin) -> BlobStore:
         """The pin's store; raises `StoreUnreachable` at once while it is known to be away."""

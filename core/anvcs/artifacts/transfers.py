@@ -89,6 +89,7 @@ class Transfer:
         self.readers = 0
         self._cond = threading.Condition()
         self._stop = Canceller()
+        self._closing = False
         self._part: Part | None = None
         self._list: PieceList | None = None
         self._tally = Tally()
@@ -164,11 +165,17 @@ class Transfer:
         with self._cond:
             self._wanted.clear()
 
-    def close(self) -> None:
-        """Stop; what is here stays on the disk for the next one."""
-        self._stop.cancel()
+    def close(self, *, finish: bool = False) -> None:
+        """Stop; what is here stays on the disk for the next one.  *finish*: unless all of it has come, just now."""
         with self._cond:
             self._wanted.clear()
+            self._closing = True
+            if finish and self._lease is None and self._failed is None and self._list is not None and self._all_done():
+                if self._jobs == 0:
+                    self._start(self._finish)
+                return  # whoever is last lets go
+        self._stop.cancel()
+        with self._cond:
             self._cond.notify_all()
             if self._jobs == 0:
                 self._let_go()
@@ -294,7 +301,7 @@ class Transfer:
             elif failure is None:
                 self._pump()
                 self._finish_if_done()
-            if self._stop.thrown and self._jobs == 0:
+            if self._closing and self._jobs == 0:
                 self._let_go()
             self._cond.notify_all()
         if not self._stop.thrown and (failure is not None or self._lease is not None):
