@@ -281,6 +281,25 @@ def test_a_bucket_is_looked_at_step_by_step(project, bucket, proxy, s3_server, m
     project.run("storage", "check", code=exit_codes.REMOTE)
 
 
+def test_both_stores_of_a_hybrid_are_looked_at(project, bucket, proxy, s3_server):
+    settings = (project.top / "ai-vcs.config.yaml").read_text()
+    hybrid = settings.replace("{mode: s3}", "{mode: hybrid, primary: s3, fallback: local}")
+    project.commit({"ai-vcs.config.yaml": hybrid.encode()})
+    found = project.json("storage", "doctor", "--verbose")
+    assert found["ok"]
+    names = [one["check"] for one in found["checks"]]
+    assert names[names.index("credentials") :] == [
+        "credentials", "clock", "bucket", "versioning", "put", "get", "delete", "fallback put", "fallback get",
+        "fallback delete", "queue",
+    ]  # fmt: skip
+    assert found["setup"]["store"]["bucket"] == bucket
+    assert found["setup"]["store"]["fallback"]["name"]
+    proxy.fault("GET", "versioning", says(403, "InvalidAccessKeyId"))
+    checks = project.json("storage", "check", code=exit_codes.REMOTE)["checks"]
+    assert [one["check"] for one in checks if not one["ok"]] == ["bucket"]
+    assert checks[-1]["detail"] == "nothing waits for an upload"
+
+
 def test_artifacts_in_a_bucket(project, bucket):
     data = os.urandom(9 << 20)
     pins = project.add({"a.pt": data})

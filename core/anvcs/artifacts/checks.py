@@ -18,7 +18,20 @@ class Check(NamedTuple):
 
 
 def check_store(store: BlobStore, scratch: Path) -> Iterator[Check]:
-    """What the store says of itself, then a small object's way there and back; ends at the first failure of that."""
+    """What the store says of itself, then a small object's way there and back; ends at the first failure of that.
+
+    A store that is made of two is looked at as each of them: nothing of the small object waits for the other.
+    """
+    both: tuple[BlobStore, BlobStore] | None = getattr(store, "both", None)
+    if both is None:
+        yield from _check_one(store, scratch)
+        return
+    yield from _check_one(both[0], scratch)
+    for check in _check_one(both[1], scratch):
+        yield check._replace(name=f"fallback {check.name}")
+
+
+def _check_one(store: BlobStore, scratch: Path) -> Iterator[Check]:
     own: Callable[[], Iterator[Check]] | None = getattr(store, "checks", None)
     failed = False
     for check in own() if own is not None else ():

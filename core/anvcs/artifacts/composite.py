@@ -54,6 +54,20 @@ class CompositeBlobStore:
         self._rest_s = rest_s
         self._down: tuple[float, StoreUnreachable] | None = None
 
+    @property
+    def both(self) -> tuple[BlobStore, BlobStore]:
+        """Primary and fallback."""
+        return self._primary, self._fallback
+
+    def details(self) -> dict[str, object]:
+        """The primary's set-up, and the fallback's."""
+
+        def of(store: BlobStore) -> dict[str, object]:
+            own: Callable[[], dict[str, object]] | None = getattr(store, "details", None)
+            return own() if own is not None else {}
+
+        return of(self._primary) | {"fallback": {"name": self._fallback.name} | of(self._fallback)}
+
     def upload(self, local_path: Path, key: str, *, sha256: str | None = None, moved: Moved | None = None) -> Stored:
         """Store in the primary; while it can't be reached, in the fallback for later."""
         try:
