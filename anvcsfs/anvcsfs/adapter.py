@@ -249,12 +249,17 @@ class Adapter(Requests):
             if isinstance(table.handles.any(fh), FileHandle):
                 return table.read(fh, off, size)
         except Exception as hitch:  # noqa: BLE001 - `_go_on` knows what it means
-            return await self._go_on(hitch, partial(table.read, fh, off, size))
+            return await self._go_on(hitch, partial(table.read, fh, off, size), self._opener(fh))
         return await self._finished(fh, partial(table.read, fh, off, size))
 
     async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
         """WRITE."""
-        return await self._call(partial(self._table.write, fh, off, buf))
+        return await self._call(partial(self._table.write, fh, off, buf), self._opener(fh))
+
+    def _opener(self, fh: int) -> int:
+        """The process that opened a file; 0: not known."""
+        handle = self._table.handles.find(fh)
+        return handle.pid if isinstance(handle, FileHandle) else 0
 
     async def flush(self, fh: FileHandleT) -> None:
         """FLUSH."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anvcs.artifacts.retrying import Canceller
 from anvcs.model.ids import Oid
 from anvcs.model.pin import Pin
 from anvcs.model.pointer import LIMIT
@@ -117,8 +118,8 @@ class ArtifactFiles:
         if ready is not None:
             return ready
 
-        def fetch() -> None:
-            self._read[key] = artifact.read(offset, length)
+        def fetch(cancel: Canceller) -> None:
+            self._read[key] = artifact.read(offset, length, cancel)
 
         raise Fetching(fetch)
 
@@ -132,9 +133,9 @@ class ArtifactFiles:
         if ready is not None:
             return ready
 
-        def fetch() -> None:
+        def fetch(cancel: Canceller) -> None:
             with self._open(pin) as artifact:
-                self._wholes[pin.sha256] = artifact.whole().read(0, pin.size)
+                self._wholes[pin.sha256] = artifact.whole(cancel).read(0, pin.size)
 
         raise Fetching(fetch)
 
@@ -148,9 +149,9 @@ class ArtifactFiles:
         if ready is not None:
             return ready
 
-        def copy() -> None:
+        def copy(cancel: Canceller) -> None:
             with self._open(pin) as artifact:
-                self._copies[pin.sha256] = Working.from_file(scratch, artifact.whole().path)
+                self._copies[pin.sha256] = Working.from_file(scratch, artifact.whole(cancel).path)
 
         raise Fetching(copy)
 

@@ -106,7 +106,8 @@ class Asker:
     def __init__(self, thread: int) -> None:
         """*thread* made the request; 0: it is in another world."""
         self._leader = _words_of(thread).get(b"Tgid", thread) if thread > 0 else 0
-        if self._has_left() and not _ends(self._leader).killed:
+        ending = _ends(self._leader)
+        if ending.under_way and not ending.killed:
             self._leader = 0  # it closed the file by ending, or somebody else goes on in its place
 
     def waits(self) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 
+from anvcs.artifacts.retrying import Canceller
+
 ASKED: ContextVar[object] = ContextVar("asked", default=None)
 """Which request is being answered, where that matters: a handler is called again for the same one after a `Later`."""
 
@@ -20,4 +22,8 @@ class Later(Exception):
 
 
 class Fetching(Later):
-    """A `Later` that may wait for a network: it takes a thread that no other request waits for."""
+    """A `Later` that may wait for a network: it takes a thread that no other request waits for, and can be given up."""
+
+    def __init__(self, fetch: Callable[[Canceller], None]) -> None:
+        self.cancel = Canceller()
+        super().__init__(lambda: fetch(self.cancel))

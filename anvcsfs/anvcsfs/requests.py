@@ -16,8 +16,10 @@ import trio
 from pyfuse3 import EntryAttributes, FUSEError, InodeT, ModeT
 
 from anvcs.artifacts.errors import ArtifactError
+from anvcs.artifacts.retrying import Canceller
 from anvcs.errors import AnvcsError
 from anvcs.rooms.errors import NotCompared, RoomBusy
+from anvcsfs.callers import Asker
 from anvcsfs.errnos import errno_of
 from anvcsfs.handles import FileHandle
 from anvcsfs.later import ASKED, Fetching, Later
@@ -31,6 +33,7 @@ T = TypeVar("T")
 _ATTEMPTS = 1000
 _PATIENCE_S = 5.0
 """How long a request waits for another process's append before it is EAGAIN."""
+_LOOK_S = 0.25
 _FETCHES = 512
 """Requests that may wait for artifacts at the same time."""
 
@@ -45,6 +48,8 @@ class Requests(pyfuse3.Operations):
         self._units = table.follower.units
         self._notifier = table.view.notifier
         self._far = trio.CapacityLimiter(_FETCHES)
+        self._fetching: dict[Canceller, Asker] = {}
+        self._fetches = trio.Event()
         self.take_in: Callable[[], None] = lambda: None
         """Called before a request when another process has announced ops."""
 
@@ -60,21 +65,21 @@ class Requests(pyfuse3.Operations):
 
     # Carrying on
 
-    async def _call(self, verb: Callable[[], T]) -> T:
-        """Call *verb*; when it asks for a thread, give it one and call again."""
+    async def _call(self, verb: Callable[[], T], pid: int = 0) -> T:
+        """Call *verb* for the process *pid*; when it asks for a thread, give it one and call again."""
         try:
             self._prepare()
             return verb()
         except Exception as hitch:  # noqa: BLE001 - whatever escapes a handler would end the mount
-            return await self._go_on(hitch, verb)
+            return await self._go_on(hitch, verb, pid)
 
-    async def _go_on(self, hitch: Exception, verb: Callable[[], T]) -> T:
-        """A call of *verb* met a *hitch*: wait for what it needs and call again, or say what the failure means."""
+    async def _go_on(self, hitch: Exception, verb: Callable[[], T], pid: int = 0) -> T:
+        """A call of *verb* for *pid* met a *hitch*: wait for what it needs and call again, or say what its failure means."""
         patience: float | None = None
         try:
             for _ in range(_ATTEMPTS):
                 if isinstance(hitch, Fetching):
-                    await self.in_thread(hitch.job, self._far)
+                    await self._fetch(hitch, pid)
                 elif isinstance(hitch, Later | NotCompared):
                     await self.in_thread(hitch.job)
                 elif isinstance(hitch, RoomBusy):
@@ -95,6 +100,26 @@ class Requests(pyfuse3.Operations):
             raise self._refusal(error) from error
         raise FUSEError(errno.EAGAIN)
 
+    async def _fetch(self, fetching: Fetching, pid: int) -> None:
+        """Wait for what comes over a network, as long as the process *pid* waits for it."""
+        self._fetching[fetching.cancel] = Asker(pid)
+        self._fetches.set()
+        try:
+            await self.in_thread(fetching.job, self._far)
+        finally:
+            del self._fetching[fetching.cancel]
+
+    async def let_go(self) -> None:
+        """Give up fetches whose processes were interrupted or killed: they wait for our answer even so."""
+        while True:
+            if not self._fetching:
+                self._fetches = trio.Event()
+                await self._fetches.wait()
+            await trio.sleep(_LOOK_S)
+            for cancel, asker in self._fetching.items():
+                if not asker.waits():
+                    cancel.cancel()
+
     async def _change(self, pid: int, verb: Callable[[], T], *, removes: bool = False) -> T:
         """`_call` of what changes the tree for the process *pid*, which may be Git."""
         units = self._units
@@ -106,7 +131,7 @@ class Requests(pyfuse3.Operations):
             finally:
                 units.leave()
 
-        return await self._call(changed)
+        return await self._call(changed, pid)
 
     async def _change_in(self, directory: int, pid: int, verb: Callable[[], T], *, removes: bool = False) -> T:
         """`_change` of a name in the directory with inode *directory*; what is ignored there is no matter of Git's."""

@@ -95,6 +95,7 @@ async def _serve(parts: Assembly, adapter: Adapter, ready: Callable[[], None]) -
         nursery.start_soon(_watch_refs, parts, adapter)
         nursery.start_soon(_watch_git, parts, adapter)
         nursery.start_soon(_keep_index, parts, adapter)
+        nursery.start_soon(adapter.let_go)
         nursery.start_soon(_housekeeping, parts, adapter)
         nursery.start_soon(adapter.attempt_in_thread, warm_up)
         nursery.start_soon(adapter.attempt_in_thread, partial(allow_many, Path(parts.view.mountpoint)))

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +145,35 @@ def test_a_part_is_served_before_the_whole_has_come(pinned: Desk):
     assert (pinned.path / ".anvcs/refs/heads/main/model.pt").read_bytes() == MODEL
     assert (pinned.path / "data" / "small.csv").read_text() == "a,b\n"
     assert pinned.store.asked()[asked:] == ["read data/small.csv"]
+
+
+STUCK = """
+import sys
+print("begins", flush=True)
+with open(sys.argv[1], sys.argv[2]) as file:
+    file.write(b"x") if file.writable() else file.read()
+"""
+
+
+def stuck(path: Path, mode: str) -> subprocess.Popen:
+    """A program that handles signals itself, in the middle of reading or writing."""
+    made = subprocess.Popen([sys.executable, "-c", STUCK, path, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert made.stdout.readline() == b"begins\n"
+    stat = Path(f"/proc/{made.pid}/stat")
+    eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] in "SD", 60)
+    return made
+
+
+def test_whoever_waits_can_be_interrupted_and_killed(pinned: Desk):
+    """The kernel waits such a request out, whatever signals its process has."""
+    pinned.store.hold()
+    for mode, number, said in (("rb", signal.SIGINT, b"KeyboardInterrupt"), ("r+b", signal.SIGKILL, b"")):
+        made = stuck(pinned.path / "model.pt", mode)
+        made.send_signal(number)
+        assert said in made.communicate(timeout=30)[1]
+        assert made.returncode == -number
+    pinned.store.let_go()
+    assert (pinned.path / "model.pt").read_bytes() == MODEL
 
 
 def waits(reader: subprocess.Popen, path: Path) -> bool:
