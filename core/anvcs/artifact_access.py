@@ -4,8 +4,9 @@ Made once in a process that serves or commits (after any fork); opening it costs
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +45,12 @@ class UploadProgress:
     """Whether whoever asked for it still waits."""
     stopped: bool = False
     """Nobody waits: what is under way ends with its part."""
+    started_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> int:
+        """Bytes a second, since it began."""
+        return int(self.moved / max(time.monotonic() - self.started_s, 0.001))
 
     def check(self) -> None:
         """Raise `UploadCancelled` if nobody waits any more."""

@@ -96,6 +96,7 @@ class Pinning:
                     "files_done": one.files_done,
                     "bytes": one.total,
                     "bytes_moved": one.moved,
+                    "bytes_per_s": one.rate,
                 }
                 for one in self._uploads
             ],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anvcs_tools.cli.meter import Counter
+from anvcs_tools.cli.meter import TICK_S, Counter, Rate, progress_line, size_text
 from anvcs_tools.cli.output import path_text, print_json, print_table, printable, say
 from anvcs_tools.exit_codes import DAMAGED, REMOTE, exit_code
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from anvcs.pinned import Pinned
     from anvcs_tools.cli.places import Place
 
-_TICK_S = 0.2
 _JUST_NOW_S = 60.0
 """What is partly here is left to whoever may be fetching it, unless nothing came for so long."""
 
@@ -85,7 +84,7 @@ class Fetched:
         for one in self.document["failed"]:
             say(f"{one['path']}: {one['problem']}")
         fetched, size, here = (self.document[name] for name in ("fetched", "bytes", "here"))
-        say(f"fetched {fetched} artifacts, {size} bytes; {here} were here")
+        say(f"fetched {fetched} artifacts, {size_text(size)}; {here} were here")
         for path in self.document["filled_in"]:
             say(f"{path}: filled in")
         return self.code
@@ -160,21 +159,15 @@ class _Meter:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def _show(self) -> None:
-        before, rate = 0, 0.0
-        while not self._over.wait(_TICK_S):
+        rate = Rate()
+        while not self._over.wait(TICK_S):
             complete = [pin for pin in self._pins if self._found.cache.has(pin.sha256)]
             under_way = self._found.hydrator.status().transfers
             here = sum(pin.size for pin in complete) + sum(
                 one.here for one in under_way.values() if one.here < one.size
             )
-            rate = 0.8 * rate + 0.2 * max(here - before, 0) / _TICK_S
-            before = here
-            text = f"{len(complete)}/{len(self._pins)} files, {_mib(here)} of {_mib(self._total)}, {_mib(rate)}/s"
+            text = progress_line("fetching", (len(complete), len(self._pins)), here, self._total, rate.at(here))
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _mib(count: float) -> str:
-    return f"{count / (1 << 20):.1f} MiB"
 
 
 def _evict(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -> int:
@@ -201,7 +194,7 @@ def _verify(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -
     items = list(_pinned(place, arguments.patterns))
     damaged = [path_text(item.path) for item in items if item.pin is None]
     pins = [item.pin for item in items if item.pin is not None]
-    with Counter("looked at", len(set(pins)), sum(pin.size for pin in set(pins))) as counter:
+    with Counter("looking at", len(set(pins)), sum(pin.size for pin in set(pins))) as counter:
         looked = verify(found, pins, remote=arguments.remote, done=counter.add)
     missing: list[dict[str, str]] = []
     for item in items:
@@ -244,8 +237,8 @@ def _status(arguments: argparse.Namespace, place: "Place", found: "Artifacts") -
         return 0
     print(printable(f"store: {found.store.name}"))
     size, partial = document["cache"]["bytes"], document["cache"]["partial"]
-    more = f" and {_mib(partial)} partly fetched" if partial else ""
-    print(f"cache: {len(entries)} files, {_mib(size)}{more} of {_mib(found.cache.limit)}")
+    more = f" and {size_text(partial)} partly fetched" if partial else ""
+    print(f"cache: {len(entries)} files, {size_text(size)}{more} of {size_text(found.cache.limit)}")
     print(f"queue: {len(waiting)} objects to upload" + (" (ai-vcs retry-uploads)" if waiting else ""))
     for one in waiting:
         if one.error:

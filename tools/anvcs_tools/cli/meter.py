@@ -1,9 +1,10 @@
-"""How far an upload or a check is, in one line of a terminal."""
+"""How far an upload, a fetch or a check is, in one line of a terminal."""
 
 import json
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,7 +12,40 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from anvcs.pinning import Pinning
 
-_TICK_S = 0.2
+TICK_S = 0.2
+_WINDOW_S = 4.0
+
+
+class Rate:
+    """Bytes a second, over the last few: they come in parts of several MiB."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def at(self, moved: int) -> float:
+        """The rate now that *moved* bytes have come in all."""
+        now = time.monotonic()
+        self._seen.append((now, moved))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - _WINDOW_S:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        return max(moved - before, 0) / max(now - then, TICK_S)
+
+
+def progress_line(verb: str, files: tuple[int, int], moved: int, total: int, rate: float) -> str:
+    """One line: files and bytes done of all, and bytes a second."""
+    share = 100 * min(moved, total) // total if total else 100
+    return (
+        f"{verb} {files[0]}/{files[1]} files, {size_text(moved)} of {size_text(total)} ({share} %), {size_text(rate)}/s"
+    )
+
+
+def size_text(count: float) -> str:
+    """Bytes, for people."""
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1024:.1f} KiB"
 
 
 class UploadMeter:
@@ -23,7 +57,7 @@ class UploadMeter:
         self._pinning: Pinning | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
-        self._moved, self._rate = 0, 0.0
+        self._rate = Rate()
 
     def look_at(self, pinning: "Pinning") -> None:
         """Ask *pinning* how far it is."""
@@ -43,7 +77,7 @@ class UploadMeter:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def _show(self) -> None:
-        while not self._over.wait(_TICK_S):
+        while not self._over.wait(TICK_S):
             for one in self._uploads():
                 print(f"\r\033[K{self._line(one)}", end="", file=sys.stderr, flush=True)
 
@@ -61,22 +95,19 @@ class UploadMeter:
 
     def _line(self, one: dict[str, int]) -> str:
         moved = one["bytes_moved"]
-        self._rate = 0.8 * self._rate + 0.2 * max(moved - self._moved, 0) / _TICK_S
-        self._moved = moved
-        return (
-            f"uploading: {one['files_done']}/{one['files']} files, {_mib(moved)} of {_mib(one['bytes'])}, "
-            f"{_mib(self._rate)}/s"
-        )
+        files = one["files_done"], one["files"]
+        return progress_line("uploading", files, moved, one["bytes"], self._rate.at(moved))
 
 
 class Counter:
     """Shows how many of so many are done while it is entered, if there is a terminal to show it on."""
 
-    def __init__(self, what: str, total: int, size: int) -> None:
+    def __init__(self, verb: str, total: int, size: int) -> None:
         """*size* in bytes, of all."""
-        self._what, self._total, self._size = what, total, size
+        self._verb, self._total, self._size = verb, total, size
         self._done = self._bytes = 0
         self._shown_s = 0.0
+        self._rate = Rate()
 
     def __enter__(self) -> Self:
         return self
@@ -90,11 +121,8 @@ class Counter:
     def add(self, size: int) -> None:
         """One more is done, of *size* bytes; by one thread at a time."""
         self._done, self._bytes = self._done + 1, self._bytes + size
-        if sys.stderr.isatty() and time.monotonic() - self._shown_s > _TICK_S:
+        if sys.stderr.isatty() and time.monotonic() - self._shown_s > TICK_S:
             self._shown_s = time.monotonic()
-            text = f"{self._what} {self._done}/{self._total} files, {_mib(self._bytes)} of {_mib(self._size)}"
+            files = self._done, self._total
+            text = progress_line(self._verb, files, self._bytes, self._size, self._rate.at(self._bytes))
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _mib(count: float) -> str:
-    return f"{count / (1 << 20):.1f} MiB"
