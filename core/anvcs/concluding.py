@@ -17,6 +17,7 @@ from anvcs.following_rooms import let_room_follow
 from anvcs.git import commits
 from anvcs.git.program import Git
 from anvcs.guarding import Guards
+from anvcs.lock_files import regenerated
 from anvcs.model.ids import Oid, Seq
 from anvcs.model.request import CommitRequest
 from anvcs.model.room import Author
@@ -30,7 +31,7 @@ from anvcs.rooms.room import Room
 from anvcs.stream_merging import Outcome, free_name, merge_commit_request, merge_document, ways_of
 from anvcs.streams import StreamInUse, delete_stream
 from anvcs.tree_merging import TreeMerger
-from anvcs.trusting import GUARD, commands_of, require_trust
+from anvcs.trusting import GUARD, LOCK, commands_of, require_trust
 from anvcs.views import ViewState
 
 _HEADS = "refs/heads/"
@@ -130,7 +131,10 @@ def _attempt(
         plan, tree = _decided(committer, room, waiting)
         tree = _upon(repository, waiting, tree, head)
         merged = _as_merged(repository, waiting, tree, head)
+        require_trust(repository, waiting.target, (one for one in commands_of(config.merge) if one.kind == LOCK))
+        merged, notes = regenerated(repository.objects, config.merge, merged)
         guards, remarks = _guard(repository, stored, merged)
+        remarks += notes
         request = merge_commit_request(
             message or waiting.message, author, guards, Guards(repository.objects, config.merge).commands
         )
@@ -140,7 +144,7 @@ def _attempt(
             if told
         }
         document = merge_document(waiting.source, waiting.strategy, merged, guards, **more)
-        part = MergePart(parents=(waiting.theirs,), document=document, tree=tree)
+        part = MergePart(parents=(waiting.theirs,), document=document, tree=merged.tree)
         final = replace(plan, request=request, base=head, inputs=(), merge=part)
         return committer.execute(final), merged, guards, remarks
 

@@ -5,9 +5,10 @@ What they print is kept, cut to its end.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from anvcs.bounded import run_bounded
 from anvcs.config import MergeConfig
@@ -68,18 +69,10 @@ class Guards:
         results = [self._built_in(name, merged) for name in self.built_in]
         if not self.commands or not all(result.ok for result in results):
             return tuple(results), ()
-        with place_for(self.objects, self._commit(merged)) as (place, remark):
+        with place_for(self.objects, test_commit(self.objects, merged)) as (place, remark):
             limit = float(self.config.guard_timeout_s)
-            results += [run_command(command, place, limit) for command in self.commands]
+            results += [run_command(command, place, limit, environment_of(place)) for command in self.commands]
         return tuple(results), (remark,) if remark else ()
-
-    def _commit(self, merged: Merged) -> Oid:
-        """The merge as a commit that no ref names."""
-        who = commits.agent_signature("anvcs")
-        return commits.create_commit(
-            self.objects, tree=merged.tree, parents=(merged.ours, merged.theirs), message=b"a merge to be tested\n",
-            author=who, committer=who,
-        )  # fmt: skip
 
     def _built_in(self, name: str, merged: Merged) -> GuardResult:
         started = time.monotonic()
@@ -156,9 +149,19 @@ class Guards:
         return read
 
 
-def run_command(command: str, place: Path, limit_s: float) -> GuardResult:
+def test_commit(objects: ObjectStore, merged: Merged) -> Oid:
+    """The merge as a commit that no ref names, to be looked at by programs."""
+    who = commits.agent_signature("anvcs")
+    return commits.create_commit(
+        objects, tree=merged.tree, parents=(merged.ours, merged.theirs), message=b"a merge to be tested\n", author=who, committer=who,
+    )  # fmt: skip
+
+
+def run_command(
+    command: str, place: Path, limit_s: float, env: Mapping[str, str] = MappingProxyType({})
+) -> GuardResult:
     """Run *command* by a shell at *place*, with all its children, for *limit_s* at most."""
-    ran = run_bounded(command, place, limit_s=limit_s, keep=OUTPUT_LIMIT, env=environment_of(place))
+    ran = run_bounded(command, place, limit_s=limit_s, keep=OUTPUT_LIMIT, env=env)
     output = redacted(ran.output.decode("utf-8", "replace"))
     ok = ran.in_time and ran.code == 0
     return GuardResult(name=command, ok=ok, seconds=ran.seconds, output=output, timed_out=not ran.in_time)

@@ -25,6 +25,7 @@ from anvcs.git.refs import BadRefName, RefMoved, check_name
 from anvcs.git.treemerge import merge_bases
 from anvcs.guard_places import sweep
 from anvcs.guarding import Guards
+from anvcs.lock_files import regenerated
 from anvcs.merge_ways import Ways
 from anvcs.model.ids import Oid
 from anvcs.model.merge_request import MergeRequest
@@ -35,7 +36,7 @@ from anvcs.offline import committer_for
 from anvcs.proposals import PREFIX, Proposal, ensure_open, proposals, store
 from anvcs.repository import NoSuchStream, NothingCommitted, Repository
 from anvcs.tree_merging import TreeMerger
-from anvcs.trusting import ASSISTANT, GUARD, commands_of, require_trust
+from anvcs.trusting import ASSISTANT, GUARD, LOCK, commands_of, require_trust
 
 _HEADS = "refs/heads/"
 _ATTEMPTS = 25
@@ -143,7 +144,7 @@ class StreamMerger:
             raise SameStream(self._target)
         if self._request.test_check:
             self._guards.require()
-        if self._guards.commands:
+        if self._guards.commands or self._config.merge.locks:
             sweep(self._repository)
         for _ in range(_ATTEMPTS):
             sides = self._look()
@@ -188,7 +189,7 @@ class StreamMerger:
         """Before any work, and before anything is run."""
         if self._request.dry_run or self._request.no_commit:
             return
-        kinds = {GUARD, ASSISTANT} if self._request.auto else {GUARD}
+        kinds = {GUARD, LOCK, ASSISTANT} if self._request.auto else {GUARD, LOCK}
         wanted = [one for one in commands_of(self._config.merge) if one.kind in kinds]
         require_trust(self._repository, self._target, wanted)
 
@@ -230,12 +231,15 @@ class StreamMerger:
         undecided = merged
         if merged.disputes and self._request.auto:
             merged = self._assisted(merged)
+        if not self._request.no_commit:
+            merged, notes = regenerated(self._repository.objects, self._config.merge, merged)
+            self._remarks += notes
         if merged.disputes:
             return self._propose(sides, merged, "conflicts", ())
         if self._request.no_commit:
             return self._propose(sides, merged, "asked", ())
         guards, failed = self._guarded(merged)
-        if failed and undecided is not merged:  # what an assistant says counts only if it passes
+        if failed and self._told:  # what an assistant says counts only if it passes
             self._remarks.append("what the assistant decided doesn't pass the guards, and was not taken")
             self._told = ()
             return self._propose(sides, undecided, "conflicts", guards)

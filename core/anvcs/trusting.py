@@ -50,6 +50,7 @@ class CommandsNotTrusted(AnvcsError):
 def commands_of(config: MergeConfig) -> tuple[Command, ...]:
     """Everything that *config* wants to be run."""
     guards = [Command(GUARD, text) for text in config.guards if text not in (SYNTAX, NAMES)]
+    guards += [Command(LOCK, text) for text in config.locks]
     return (*guards, *([Command(ASSISTANT, config.assistant)] if config.assistant else []))
 
 

@@ -32,6 +32,13 @@ class MergeConfig:
     guard_timeout_s: int = setting(
         600, Kind.INTEGER, "How long each guard may take, in seconds; after that it has failed.", low=1, high=86_400
     )
+    locks: tuple[str, ...] = setting(
+        (),
+        Kind.LIST,
+        'How lock files that both sides changed are written again, as in "package-lock.json npm install '
+        "--package-lock-only\": a pattern as in .gitignore and a command, which runs in the file's folder of the merged "
+        "tree. Needs consent as guards do.",
+    )
     assistant: str = setting(
         "",
         Kind.TEXT,

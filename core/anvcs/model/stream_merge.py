@@ -99,7 +99,7 @@ class FileResult:
 
     path: bytes
     how: str
-    """``identical`` (one side's version), ``line``, ``ast``, ``llm``, ``manual``."""
+    """``identical`` (one side's version), ``line``, ``ast``, ``llm``, ``manual``; of lock files ``regenerated``, ``ours``."""
     disputes: tuple[Dispute, ...] = ()
     notes: tuple[str, ...] = ()
     stages: Stages | None = None
