@@ -45,7 +45,11 @@ class StillOpen(AnvcsError):
 
     def __init__(self, name: str, count: int, paths: list[bytes]) -> None:
         listed = ", ".join(path.decode("utf-8", "backslashreplace") for path in paths[:5])
-        what = f"{count} conflicts are open" if count else f"conflict markers are left in {listed}"
+        what = (
+            ("1 conflict is open" if count == 1 else f"{count} conflicts are open")
+            if count
+            else f"conflict markers are left in {listed}"
+        )
         super().__init__(f"{what} in the stream {name}: ai-vcs conflicts list --stream {name}")
         self.name = name
 

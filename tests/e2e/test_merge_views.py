@@ -143,3 +143,16 @@ def test_an_edit_goes_along_with_a_renamed_file(repository: Path, tmp_path: Path
             eventually(lambda view=view: not (view.path / "text").exists(), what="the old name is gone")  # type: ignore[misc]
         assert reader.read().startswith("ONE\n2\n"), "who has it open reads on"
     eventually(lambda: status(ann) == status(zoe) == [" M sub/named"], what="status")
+
+
+def test_a_read_only_view_merges_nothing_and_says_so(repository: Path, tmp_path: Path, mounted: Mounts) -> None:
+    view = mounted(repository, tmp_path / "view", "--read-only", "--stream", "main")
+    before = git("rev-parse", "main", cwd=repository)
+    done = run_command("merge", "ok", cwd=view.path)
+    assert done.returncode == 5
+    assert "mounted read-only" in done.stderr
+    assert git("rev-parse", "main", cwd=repository) == before
+    looked = run_command("merge", "ok", "--dry-run", "--json", cwd=view.path)
+    assert json.loads(looked.stdout)["why"] == "clean"
+    compared = run_command("diff", "--semantic", "main", "ok", "-C", str(repository))
+    assert compared.returncode == 0, "HEAD is on no branch, and none is needed"

@@ -112,6 +112,7 @@ EXIT: Final[dict[str, int]] = {
     "anvcs.git.trees.UnstorablePath": REFUSED,
     "anvcs.git.treemerge.UnrelatedHistories": REFUSED,
     "anvcs.guarding.NoGuards": REFUSED,
+    "anvcs_tools.cli.stream_merging.ViewReadOnly": REFUSED,
     "anvcs.trusting.CommandsNotTrusted": REFUSED,
     "anvcs.merging.strategies.NoSuchStrategy": INVALID,
     "anvcs.merging.strategies.StrategyFailed": FAILED,

@@ -12,7 +12,7 @@ from anvcs_tools.exit_codes import FAILED
 
 def diff(arguments: argparse.Namespace) -> int:
     """Compare two commits."""
-    place = find_place(arguments)
+    place = find_place(arguments, needs_stream=False)
     objects = place.repository.objects
     old, new = objects.resolve(arguments.old), objects.resolve(arguments.new)
     paths = place.relative(arguments.paths, Path.cwd())

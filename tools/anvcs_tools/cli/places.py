@@ -92,8 +92,10 @@ def _look(here: Path) -> "tuple[ViewSpec | None, Repository]":
     return view, Repository.open(view.common_dir if view else here)
 
 
-def find_place(arguments: argparse.Namespace) -> Place:
+def find_place(arguments: argparse.Namespace, *, needs_stream: bool = True) -> Place:
     """Where ``-C`` or the current directory is; ``--stream`` leaves the view for the room itself.
+
+    A command that *needs_stream* not has a place where HEAD is on no branch, too: its stream is empty then.
 
     Outside of every repository it is where the first path is that the command names.
     """
@@ -113,4 +115,6 @@ def find_place(arguments: argparse.Namespace) -> Place:
     shown = repository.stream_of(view) if view else ""
     if view is not None and named in {None, shown}:
         return Place(repository, view, shown)
+    if not needs_stream and named is None:
+        return Place(repository, None, "")
     return Place(repository, None, repository.check_stream(named or repository.default_stream))

@@ -1,8 +1,10 @@
 """``merge``: from one stream into another, and what became of it."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anvcs.errors import AnvcsError
 from anvcs.model.merge_request import MergeRequest, sources_of
 from anvcs_tools.cli.output import print_json, print_table, printable, say
 from anvcs_tools.cli.places import Place, find_place
@@ -14,6 +16,16 @@ if TYPE_CHECKING:
     from anvcs.proposals import Stored
 
 _FILES_SHOWN = 20
+
+
+class ViewReadOnly(AnvcsError):
+    """The view that was asked to merge can't be written to."""
+
+    def __init__(self, place: Path, target: str) -> None:
+        super().__init__(
+            f"{place} is mounted read-only, so nothing is merged from there: go to the repository or to another view, or"
+            f" name the repository: ai-vcs merge SRC into {target} -C DIR"
+        )
 
 
 def merge(arguments: argparse.Namespace) -> int:
@@ -67,7 +79,10 @@ def _place(arguments: argparse.Namespace, stream: str) -> Place:
 
 def _merge(place: Place, request: MergeRequest, *, explain: bool) -> dict[str, Any]:
     """Through the control file of the view that shows the target, so that it shows the merge at once; else here."""
-    if place.control is not None and request.into == place.stream and not explain:
+    if place.view is not None and place.view.read_only and request.into == place.stream and not request.dry_run:
+        raise ViewReadOnly(place.view.mountpoint, place.stream)
+    can_only_look = place.view is not None and place.view.read_only
+    if place.control is not None and not can_only_look and request.into == place.stream and not explain:
         from anvcs_tools.cli.work import ask
 
         fields = {name: getattr(request, name) for name in MergeRequest.__dataclass_fields__}
