@@ -301,10 +301,11 @@ class Transfer:
             elif failure is None:
                 self._pump()
                 self._finish_if_done()
+            complete = self._lease is not None
             if self._closing and self._jobs == 0:
                 self._let_go()
             self._cond.notify_all()
-        if not self._stop.thrown and (failure is not None or self._lease is not None):
+        if complete or (failure is not None and not self._stop.thrown):
             self._tell(self.pin, failure)
 
     def _open(self) -> None:
