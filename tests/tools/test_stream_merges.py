@@ -541,7 +541,7 @@ def test_explained(place: Path, run: Run, capsys: pytest.CaptureFixture[str]) ->
         ("def two", "theirs"),
     ]
     assert main(["merge", "ok", "--dry-run", "--explain"]) == 0
-    assert "def two, lines 6-6: theirs" in capsys.readouterr().out
+    assert "def two, line 6: theirs" in capsys.readouterr().out
 
 
 def test_what_people_read(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

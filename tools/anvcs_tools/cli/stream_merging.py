@@ -227,6 +227,12 @@ def _print_explained(explained: Any) -> None:
         print(printable(f"  {file['path']}: {file['how']}"))
         for block in file["blocks"]:
             where = f"{block['entity']}, " if block["entity"] else ""
-            print(printable(f"    {where}lines {block['lines'][0]}-{block['lines'][1]}: {block['decision']}"))
+            print(printable(f"    {where}{_lines_text(*block['lines'])}: {block['decision']}"))
         for note in file["notes"]:
             print(printable(f"    {note}"))
+
+
+def _lines_text(first: int, last: int) -> str:
+    if last < first:
+        return f"at line {first}"  # something is gone there
+    return f"line {first}" if first == last else f"lines {first}-{last}"
