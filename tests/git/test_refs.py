@@ -1,6 +1,7 @@
 """Refs read and moved by us while plain Git works on them."""
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -317,3 +318,23 @@ def test_reading_is_cheap(repo):
     finally:
         os.open = original
     assert len(reads) == 1
+
+
+def test_a_lock_of_ours_whose_process_was_killed_is_removed(repo, two):
+    lock = repo.git_dir / (MAIN + ".lock")
+    child = os.fork()
+    if child == 0:
+        with reflock.locked(str(repo.git_dir), MAIN):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert lock.exists()
+    repo.refs.move(MAIN, two, repo.refs.get(MAIN), "after the crash")
+    assert repo.refs.get(MAIN) == two
+    assert not list(repo.git_dir.rglob("*.lock*"))
+
+
+def test_a_lock_of_ours_whose_process_lives_is_respected(repo, two, monkeypatch):
+    monkeypatch.setattr(reflock, "LOCK_PATIENCE_S", 0.01)
+    with reflock.locked(str(repo.git_dir), MAIN), pytest.raises(RefLocked):
+        repo.refs.move(MAIN, two, repo.refs.get(MAIN), "too early")
+    assert not list(repo.git_dir.rglob("*.lock*"))

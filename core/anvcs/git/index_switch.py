@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-from anvcs.git.index_update import Plumbing, index_info
+from anvcs.git.index_update import Plumbing, copy_path, index_info
 from anvcs.git.indexing import locked_index
 from anvcs.model.ids import Oid
 
@@ -24,7 +24,7 @@ def switch(admin_dir: Path, old: tuple[str, Oid | None], new: tuple[str, Oid]) -
     """
     folder = admin_dir / _FOLDER
     folder.mkdir(exist_ok=True)
-    index, copy = admin_dir / "index", admin_dir / "index.anvcs"
+    index, copy = admin_dir / "index", copy_path(admin_dir)
     kept = _kept(folder, new[0])
     with locked_index(admin_dir):
         copy.unlink(missing_ok=True)

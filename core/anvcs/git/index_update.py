@@ -5,6 +5,7 @@ the file system monitor's state, the trees).  It leaves the stat data of changed
 they are filled in afterwards, so that the next ``git status`` has nothing to hash.
 """
 
+import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from hashlib import sha1
@@ -58,13 +59,18 @@ def fill_in(
         data[-_CHECKSUM:] = digest
 
 
+def copy_path(admin_dir: Path) -> Path:
+    """Where this process changes a copy of the index; one that was killed may have left a command at work on its own."""
+    return admin_dir / f"index.anvcs-{os.getpid()}"
+
+
 class Plumbing:
     """Git on a copy of a view's index, with a work tree that is not the view."""
 
     def __init__(self, admin_dir: Path) -> None:
         # The directory is never looked into, but has to exist.  With none at all git would take the
         # repository for bare and drop the file system monitor's state.
-        places = {"GIT_DIR": admin_dir, "GIT_WORK_TREE": admin_dir, "GIT_INDEX_FILE": admin_dir / "index.anvcs"}
+        places = {"GIT_DIR": admin_dir, "GIT_WORK_TREE": admin_dir, "GIT_INDEX_FILE": copy_path(admin_dir)}
         self._env = plain_environment({name: str(place) for name, place in places.items()})
 
     def run(self, *args: str, stdin: bytes = b"") -> bytes:

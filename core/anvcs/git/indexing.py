@@ -34,7 +34,7 @@ from anvcs.git.index_format import (
     encode_fsmonitor,
     encode_index,
 )
-from anvcs.git.index_update import Plumbing, fill_in, index_info
+from anvcs.git.index_update import Plumbing, copy_path, fill_in, index_info
 from anvcs.git.program import Git, plain_environment
 from anvcs.git.settings import read_rules, read_settings
 from anvcs.model.ids import Oid
@@ -243,7 +243,7 @@ def update_after_commit(
     changes = git.raw("diff-tree", "-r", before, new.hex())
     if not changes:
         return 0
-    index, copy = admin_dir / "index", admin_dir / "index.anvcs"
+    index, copy = admin_dir / "index", copy_path(admin_dir)
     against = before if keep_staged else None
     try:
         for _ in range(_HURRIES):
@@ -257,7 +257,8 @@ def update_after_commit(
             _updated_copy(git, index, copy, changes, against, (stats, owner))
             copy.rename(index)
     finally:
-        copy.unlink(missing_ok=True)
+        for left in admin_dir.glob("index.anvcs-*"):
+            left.unlink(missing_ok=True)
     return len(changes)
 
 

@@ -1,11 +1,14 @@
 """The files under a ref: its lock, its value, its log, as git's files backend keeps them.
 
 Plain git works on the same files at the same time, so every step is the one git takes:
-create ``<ref>.lock`` exclusively, look, write, sync, rename.
+create ``<ref>.lock`` exclusively, look, write, sync, rename.  A lock of ours has a second
+name, which tells it from Git's, and is flocked, which tells whether its process lives: what a
+killed one left is removed.
 """
 
 # ruff: noqa: PTH103, PTH104, PTH106, PTH108, PTH112, PTH113, PTH120 - plain strings: built on each call
 import contextlib
+import fcntl
 import os
 import random
 import time
@@ -17,6 +20,7 @@ from anvcs.errors import AnvcsError
 LOCK_PATIENCE_S = 1.0
 """How long to wait for another process's lock on a ref; git holds one for milliseconds."""
 
+_OWN = "anvcs-ref.lock."
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05
 
@@ -40,8 +44,8 @@ class RefClash(AnvcsError):
 class RefLock:
     """A held ``<ref>.lock``; :meth:`publish` makes its content the ref's value."""
 
-    def __init__(self, path: str, fd: int) -> None:
-        self._path, self._fd = path, fd
+    def __init__(self, path: str, own: str, fd: int) -> None:
+        self._path, self._own, self._fd = path, own, fd
         self._held = True
 
     def publish(self, value: bytes, *, at_once: bool = True) -> None:
@@ -58,29 +62,43 @@ class RefLock:
 
     def release(self) -> None:
         """Give the lock up if it is still held."""
-        os.close(self._fd)
-        if self._held:
-            os.unlink(self._path + ".lock")
+        try:
+            if self._held:
+                os.unlink(self._path + ".lock")
+            os.unlink(self._own)
+        finally:
+            os.close(self._fd)
 
 
 @contextlib.contextmanager
 def locked(root: str, name: str) -> Iterator[RefLock]:
     """Hold the lock of ref *name* under *root*; waits briefly for other holders."""
-    path = f"{root}/{name}"
-    lock = RefLock(path, _acquire(root, name, path + ".lock"))
+    path, own = f"{root}/{name}", f"{root}/{_OWN}{os.urandom(8).hex()}"
+    fd = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        _acquire(root, name, path + ".lock", own)
+    except BaseException:
+        os.unlink(own)
+        os.close(fd)
+        raise
+    lock = RefLock(path, own, fd)
     try:
         yield lock
     finally:
         lock.release()
 
 
-def _acquire(root: str, name: str, lock: str) -> int:
+def _acquire(root: str, name: str, lock: str, own: str) -> None:
+    """Make *lock*, as a second name of *own*."""
     deadline = time.monotonic() + LOCK_PATIENCE_S
     pause = _FIRST_PAUSE_S
     while True:
         try:
-            return os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            os.link(own, lock)
         except FileExistsError as error:
+            if _left_by_the_dead(root, lock):
+                continue
             if time.monotonic() > deadline:
                 raise RefLocked(name, Path(lock)) from error
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads waiters, hides nothing
@@ -91,6 +109,23 @@ def _acquire(root: str, name: str, lock: str) -> int:
             if time.monotonic() > deadline:
                 raise RefLocked(name, Path(lock)) from error
             make_parents(root, name, name)
+        else:
+            return
+
+
+def _left_by_the_dead(root: str, lock: str) -> bool:
+    """Remove *lock* if a process of ours died while it held it."""
+    for own in Path(root).glob(f"{_OWN}*"):
+        try:
+            with own.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if own.samefile(lock):
+                    os.unlink(lock)
+                    own.unlink()
+                    return True
+        except (BlockingIOError, FileNotFoundError):
+            continue
+    return False
 
 
 def make_parents(root: str, path: str, name: str) -> None:
